@@ -1,0 +1,58 @@
+/* gi8_backend_impl.h - what a backend implements. Only backends and the core include this. */
+#ifndef GI8_BACKEND_IMPL_H
+#define GI8_BACKEND_IMPL_H
+
+#include <stdatomic.h>
+
+#include "ggml-int8/gi8_backend.h"
+
+/* One node to compute, with the addresses that the planner gave it. `src[i]` is the address of the
+ * first element of node->src[i] (views resolved), NULL where that source is absent. */
+typedef struct gi8_step {
+    const gi8_tensor *node;
+    void *dst;
+    void *src[GI8_MAX_SRC];
+    const void *kernel; /* for the backend: what plan_prepare() chose */
+} gi8_step;
+
+/* What a backend sees of a plan. */
+typedef struct gi8_plan_view {
+    gi8_step *steps;
+    int64_t n_steps;
+    void *backend_data;   /* plan_prepare() may set it; plan_release() frees it */
+    size_t scratch_bytes; /* plan_prepare() reports it */
+    gi8_outlier_stats outliers; /* plan_execute() sets it */
+    /* Polled by plan_execute() between steps: GI8_OK, or GI8_ERR_CANCELLED to stop with. Also
+     * reports progress. */
+    gi8_status (*poll)(struct gi8_plan_view *view, int64_t step);
+} gi8_plan_view;
+
+/* The functions of a backend. All are required unless marked optional. */
+typedef struct gi8_backend_vtable {
+    void (*free)(gi8_backend *backend);
+    const char *(*name)(const gi8_backend *backend);
+    bool is_host; /* memory is host memory: memory_read and memory_write are memcpy */
+
+    /* True where `node`, whose shapes the builder has checked, can be computed; else says why not. */
+    bool (*supports)(const gi8_backend *backend, const gi8_tensor *node, gi8_error *reason);
+
+    /* Zeroed memory aligned to 64 bytes; `size` > 0. Thread-safe. */
+    void *(*memory_alloc)(gi8_backend *backend, size_t size, gi8_error *error);
+    void (*memory_free)(gi8_backend *backend, void *memory, size_t size);
+    gi8_status (*memory_write)(gi8_backend *backend, void *dst, const void *src, size_t size,
+                               gi8_error *error);
+    gi8_status (*memory_read)(gi8_backend *backend, void *dst, const void *src, size_t size,
+                              gi8_error *error);
+
+    /* Chooses a kernel for every step and takes the working memory that execution needs. */
+    gi8_status (*plan_prepare)(gi8_backend *backend, gi8_plan_view *plan, gi8_error *error);
+    gi8_status (*plan_execute)(gi8_backend *backend, gi8_plan_view *plan, gi8_error *error);
+    void (*plan_release)(gi8_backend *backend, gi8_plan_view *plan);
+} gi8_backend_vtable;
+
+/* The head of every backend's own struct. */
+struct gi8_backend {
+    const gi8_backend_vtable *vtable;
+};
+
+#endif
