@@ -1,0 +1,33 @@
+/* file.h - reading files that nobody vouched for: regular files only, short reads and signals handled. */
+#ifndef GPTNEOXI_FILE_H
+#define GPTNEOXI_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ggml-int8/gi8_status.h"
+
+typedef struct gptneoxi_file {
+    int fd;        /* -1: not open */
+    uint64_t size; /* bytes, when it was opened */
+    char *path;
+} gptneoxi_file;
+
+/* DIR/NAME in memory for free(), or NULL with GI8_ERR_MEMORY. */
+char *gptneoxi_path_join(const char *dir, const char *name, gi8_error *error);
+
+/* Is there something (a file, a folder) by this name? */
+bool gptneoxi_path_exists(const char *path);
+
+/* Opens a regular file for reading. GI8_ERR_IO (the sentence has the path and the system's reason),
+ * GI8_ERR_MEMORY; then *file is left closed. */
+gi8_status gptneoxi_file_open(gptneoxi_file *file, const char *path, gi8_error *error);
+void gptneoxi_file_close(gptneoxi_file *file);
+
+/* Reads exactly `size` bytes from `offset` on; GI8_ERR_IO where the file ends before, e.g. because it
+ * was cut since it was opened. Any number of threads may read at once. */
+gi8_status gptneoxi_file_read(const gptneoxi_file *file, uint64_t offset, void *data, size_t size,
+                              gi8_error *error);
+
+#endif
