@@ -18,10 +18,10 @@
 #define MODEL_REFERENCE_DIR GI8_TEST_REFERENCE_DIR "/model"
 
 /* Fails the running test with the library's own sentence. */
-#define assert_ok(status, error)                                                    \
+#define assert_ok(call, err)                                                        \
     do {                                                                            \
-        if ((status) != GI8_OK) {                                                   \
-            fail_msg("%s: %s", gi8_status_name((error).status), (error).message);   \
+        if ((call) != GI8_OK) {                                                     \
+            fail_msg("%s: %s", gi8_status_name((err).status), (err).message);       \
         }                                                                           \
     } while (0)
 

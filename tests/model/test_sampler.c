@@ -173,15 +173,15 @@ static void refuse(gptneox_sampler_params params, const char *what) {
 
 static void test_bad_input(void **state) {
     (void)state;
-    gptneox_sampler_params p;
-    (p = PLAIN).temperature = -1, refuse(p, "temperature");
-    (p = PLAIN).temperature = NAN, refuse(p, "temperature");
-    (p = PLAIN).top_k = -1, refuse(p, "top_k");
-    (p = PLAIN).top_p = 0, refuse(p, "top_p");
-    (p = PLAIN).top_p = 1.5f, refuse(p, "top_p");
-    (p = PLAIN).min_p = -0.1f, refuse(p, "min_p");
-    (p = PLAIN).repeat_penalty = 0, refuse(p, "repeat_penalty");
-    (p = PLAIN).repeat_last_n = -1, refuse(p, "repeat_last_n");
+    /* temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed */
+    refuse((gptneox_sampler_params){-1.0f, 0, 1.0f, 0, 1.0f, 64, 0}, "temperature");
+    refuse((gptneox_sampler_params){NAN, 0, 1.0f, 0, 1.0f, 64, 0}, "temperature");
+    refuse((gptneox_sampler_params){1.0f, -1, 1.0f, 0, 1.0f, 64, 0}, "top_k");
+    refuse((gptneox_sampler_params){1.0f, 0, 0, 0, 1.0f, 64, 0}, "top_p");
+    refuse((gptneox_sampler_params){1.0f, 0, 1.5f, 0, 1.0f, 64, 0}, "top_p");
+    refuse((gptneox_sampler_params){1.0f, 0, 1.0f, -0.1f, 1.0f, 64, 0}, "min_p");
+    refuse((gptneox_sampler_params){1.0f, 0, 1.0f, 0, 0, 64, 0}, "repeat_penalty");
+    refuse((gptneox_sampler_params){1.0f, 0, 1.0f, 0, 1.0f, -1, 0}, "repeat_last_n");
 
     gptneox_sampler *sampler = make(NULL);
     gi8_error error = GI8_ERROR_INIT;
