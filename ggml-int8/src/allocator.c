@@ -1,16 +1,18 @@
 /* allocator.c - the caller's memory functions, or the C library's in their place. */
 #include "allocator.h"
 
-#include <stdint.h>
 #include <stdlib.h>
+
+#include "checked.h"
+
+#define ARRAY_ALIGNMENT ((size_t)16)
 
 static void *libc_alloc(void *user, size_t size, size_t alignment) {
     (void)user;
-    if (size > PTRDIFF_MAX - alignment) {
+    if (size > GI8I_SIZE_LIMIT - alignment) {
         return NULL;
     }
-    /* aligned_alloc() wants a multiple of the alignment. */
-    return aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+    return aligned_alloc(alignment, gi8i_round_up(size, alignment)); /* which wants a multiple */
 }
 
 static void libc_free(void *user, void *pointer, size_t size) {
@@ -19,16 +21,8 @@ static void libc_free(void *user, void *pointer, size_t size) {
     free(pointer);
 }
 
-bool gi8i_allocator_init(gi8_allocator *out, const gi8_allocator *given) {
-    if (given == NULL) {
-        *out = (gi8_allocator){libc_alloc, libc_free, NULL};
-        return true;
-    }
-    if (given->alloc == NULL || given->free == NULL) {
-        return false;
-    }
-    *out = *given;
-    return true;
+gi8_allocator gi8i_allocator_or_default(const gi8_allocator *given) {
+    return given != NULL ? *given : (gi8_allocator){libc_alloc, libc_free, NULL};
 }
 
 void *gi8i_alloc(const gi8_allocator *allocator, size_t size, size_t alignment) {
@@ -39,4 +33,21 @@ void gi8i_free(const gi8_allocator *allocator, void *pointer, size_t size) {
     if (pointer != NULL) {
         allocator->free(allocator->user, pointer, size);
     }
+}
+
+/* Allocators are never asked for 0 bytes. */
+static size_t at_least_one(size_t bytes) {
+    return bytes == 0 ? 1 : bytes;
+}
+
+void *gi8i_alloc_array(const gi8_allocator *allocator, size_t n, size_t size) {
+    size_t bytes = 0;
+    if (!gi8i_mul_size(n, size, &bytes)) {
+        return NULL;
+    }
+    return gi8i_alloc(allocator, at_least_one(bytes), ARRAY_ALIGNMENT);
+}
+
+void gi8i_free_array(const gi8_allocator *allocator, void *array, size_t n, size_t size) {
+    gi8i_free(allocator, array, at_least_one(n * size));
 }

@@ -26,14 +26,14 @@
 
 #define DEFAULT_SIZE ((size_t)64 * 1024)
 
-typedef struct gi8i_block {
-    struct gi8i_block *next;
+typedef struct gi8i_arena_block {
+    struct gi8i_arena_block *next;
     size_t size; /* with this header */
-} gi8i_block;
+} gi8i_arena_block;
 
 struct gi8_context {
-    gi8i_block head;
-    gi8i_block *current;
+    gi8i_arena_block head;
+    gi8i_arena_block *current;
     size_t offset; /* of the free part of `current` */
     size_t passed;
     size_t size;
@@ -44,7 +44,7 @@ struct gi8_context {
 };
 
 static size_t header_size(void) {
-    return gi8i_round_up(sizeof(gi8i_block), GI8I_ARENA_ALIGNMENT);
+    return gi8i_round_up(sizeof(gi8i_arena_block), GI8I_ARENA_ALIGNMENT);
 }
 
 static size_t context_size(void) {
@@ -83,8 +83,8 @@ gi8_context *gi8_context_create(const gi8_context_params *params, gi8_error *err
     if (params == NULL) {
         params = &defaults;
     }
-    gi8_allocator allocator;
-    if (!gi8i_allocator_init(&allocator, params->allocator)) {
+    const gi8_allocator allocator = gi8i_allocator_or_default(params->allocator);
+    if (allocator.alloc == NULL || allocator.free == NULL) {
         gi8_error_set(error, GI8_ERR_ARGUMENT, "context: the allocator lacks a function");
         return NULL;
     }
@@ -108,9 +108,9 @@ void gi8_context_free(gi8_context *ctx) {
         return;
     }
     const gi8_allocator allocator = ctx->allocator;
-    gi8i_block *block = ctx->head.next;
+    gi8i_arena_block *block = ctx->head.next;
     while (block != NULL) {
-        gi8i_block *next = block->next;
+        gi8i_arena_block *next = block->next;
         gi8i_free(&allocator, block, block->size);
         block = next;
     }
@@ -181,7 +181,7 @@ gi8_status gi8i_context_fail(gi8_context *ctx, gi8_status status, const char *fo
 /* ---- the arena ------------------------------------------------------------------------------- */
 
 /* Puts a block with room for `size` bytes behind `last`, the last one. */
-static bool append_block(gi8_context *ctx, gi8i_block *last, size_t size) {
+static bool append_block(gi8_context *ctx, gi8i_arena_block *last, size_t size) {
     if (ctx->fixed) {
         gi8i_context_fail(ctx, GI8_ERR_ARENA_FULL,
                           "context: %zu bytes are needed, %zu of the arena's %zu are free", size,
@@ -192,14 +192,14 @@ static bool append_block(gi8_context *ctx, gi8i_block *last, size_t size) {
     if (block_size < ctx->size) {
         block_size = ctx->size;
     }
-    gi8i_block *block = gi8i_alloc(&ctx->allocator, block_size, GI8I_ARENA_ALIGNMENT);
+    gi8i_arena_block *block = gi8i_alloc(&ctx->allocator, block_size, GI8I_ARENA_ALIGNMENT);
     if (block == NULL) {
         gi8i_context_fail(ctx, GI8_ERR_MEMORY,
                           "context: no memory for %zu more bytes of the arena, which has %zu",
                           block_size, ctx->size);
         return false;
     }
-    *block = (gi8i_block){NULL, block_size};
+    *block = (gi8i_arena_block){NULL, block_size};
     last->next = block;
     ctx->size += block_size;
     return true;
@@ -215,7 +215,7 @@ void *gi8i_arena_alloc(gi8_context *ctx, size_t n, size_t size) {
     }
     bytes = gi8i_round_up(bytes, GI8I_ARENA_ALIGNMENT);
 
-    gi8i_block *block = ctx->current;
+    gi8i_arena_block *block = ctx->current;
     size_t offset = ctx->offset;
     size_t passed = ctx->passed;
     while (block->size - offset < bytes) {

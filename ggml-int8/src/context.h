@@ -24,7 +24,7 @@ void *gi8i_arena_alloc(gi8_context *ctx, size_t n, size_t size);
 
 /* A point in the life of an arena: releasing it frees everything allocated since, in constant time. */
 typedef struct gi8i_arena_mark {
-    struct gi8i_block *block;
+    struct gi8i_arena_block *block;
     size_t offset;
     size_t passed;
 } gi8i_arena_mark;

@@ -155,10 +155,11 @@ GI8_API int64_t gi8_nrows(const gi8_tensor *t);
  * type size); 0 for an empty tensor or NULL. Thread-safe. */
 GI8_API size_t gi8_nbytes(const gi8_tensor *t);
 
-/* True where the elements lie without gaps in the order of the dimensions. False for NULL. */
+/* True where the elements lie without gaps in the order of the dimensions; strides of dimensions of
+ * one element do not matter, and an empty tensor is contiguous. False for NULL. */
 GI8_API bool gi8_is_contiguous(const gi8_tensor *t);
 
-/* True where nb[0] is the size of an element, i.e. each row is contiguous. False for NULL. */
+/* True where each row is contiguous: nb[0] is the size of an element, or ne[0] <= 1. False for NULL. */
 GI8_API bool gi8_has_contiguous_rows(const gi8_tensor *t);
 
 /* True where all four dimensions are equal. False where one is NULL. */
@@ -180,8 +181,9 @@ typedef struct gi8_context_params {
 } gi8_context_params;
 
 /* Makes a context. `params` may be NULL ({0}). NULL on failure, with GI8_ERR_MEMORY (the allocator
- * returned NULL) or GI8_ERR_ARGUMENT (`size` below what the context itself needs, about 512 bytes)
- * in *error, which may be NULL. */
+ * returned NULL) or GI8_ERR_ARGUMENT (`size` below what the context itself needs, about 1.2 KiB;
+ * an allocator that lacks a function)
+ * in *error, which may be NULL. Thread-safe. */
 GI8_API gi8_context *gi8_context_create(const gi8_context_params *params, gi8_error *error);
 
 /* Frees the context with everything made in it. NULL is allowed. Memory that tensors point to
@@ -209,8 +211,9 @@ GI8_API size_t gi8_context_size(const gi8_context *ctx);
 
 /* A new leaf of `n_dims` (1 to 4) dimensions. It has no memory: with gi8_buffer_bind() or
  * gi8_tensor_set_data() it becomes a weight or a cache, without them an input that each plan places.
- * NULL and an error in ctx: GI8_ERR_TYPE, GI8_ERR_SHAPE (a negative ne, or more than PTRDIFF_MAX
- * bytes), GI8_ERR_ARENA_FULL, GI8_ERR_MEMORY. */
+ * NULL and an error in ctx: GI8_ERR_ARGUMENT (n_dims, NULL), GI8_ERR_TYPE, GI8_ERR_SHAPE (a negative
+ * ne, or more than PTRDIFF_MAX bytes, dimensions of 0 counted as 1), GI8_ERR_ARENA_FULL,
+ * GI8_ERR_MEMORY. */
 GI8_API gi8_tensor *gi8_new_tensor(gi8_context *ctx, gi8_type type, int n_dims, const int64_t *ne);
 GI8_API gi8_tensor *gi8_new_tensor_1d(gi8_context *ctx, gi8_type type, int64_t ne0);
 GI8_API gi8_tensor *gi8_new_tensor_2d(gi8_context *ctx, gi8_type type, int64_t ne0, int64_t ne1);
@@ -231,10 +234,11 @@ GI8_API gi8_status gi8_tensor_set_data(gi8_tensor *t, void *data);
 /* ---- views: another look at a tensor's memory; nothing is copied ------------------------------- */
 
 /* All views keep the type, and a view of a view points at the root. Failures: GI8_ERR_SHAPE where
- * the view would leave its source or the number of elements would change. */
+ * the view would leave its source, the number of elements would change or strides do not fit;
+ * GI8_ERR_ARGUMENT for axes that are no permutation; GI8_ERR_ARENA_FULL, GI8_ERR_MEMORY. */
 
 /* `offset` bytes from the start of `a`; nb1.. are byte strides; nb[0] is that of `a`, which must be
- * the element size. */
+ * the element size. `offset` and strides are multiples of it; rows may overlap. */
 GI8_API gi8_tensor *gi8_view_1d(gi8_context *ctx, gi8_tensor *a, int64_t ne0, size_t offset);
 GI8_API gi8_tensor *gi8_view_2d(gi8_context *ctx, gi8_tensor *a, int64_t ne0, int64_t ne1, size_t nb1,
                                 size_t offset);
@@ -297,7 +301,7 @@ GI8_API gi8_tensor *gi8_mul_mat_int8_mixed(gi8_context *ctx, gi8_tensor *codes, 
 GI8_API gi8_tensor *gi8_add(gi8_context *ctx, gi8_tensor *a, gi8_tensor *b);
 GI8_API gi8_tensor *gi8_mul(gi8_context *ctx, gi8_tensor *a, gi8_tensor *b);
 
-/* y = x * factor */
+/* y = x * factor; the factor is finite. */
 GI8_API gi8_tensor *gi8_scale(gi8_context *ctx, gi8_tensor *x, float factor);
 
 /* Elementwise: max(x, 0);  x / (1 + exp(-x));  x * Phi(x);  its tanh approximation. */
@@ -319,30 +323,32 @@ GI8_API gi8_tensor *gi8_rope(gi8_context *ctx, gi8_tensor *x, gi8_tensor *positi
  *   cache[sequences[t]][h][positions[t]][d] = x[t][h][d]
  * A token whose position is outside [0, C) or whose sequence is outside [0, S) is not stored. Give
  * the result, not the cache, to gi8_attention(): that is what orders the two. Two tokens of one call
- * must not name the same place. */
+ * must not name the same place. x is not a view of the cache (GI8_ERR_ARGUMENT). */
 GI8_API gi8_tensor *gi8_kv_store(gi8_context *ctx, gi8_tensor *cache, gi8_tensor *x,
                                  gi8_tensor *positions, gi8_tensor *sequences);
 
 /* Causal attention over a cache, tokens of several sequences in one call (Vaswani et al. 2017, eq. 1;
  * online softmax as in Milakov and Gimelshein 2018).
- * q [D, H, T]; k, v [D, C, G, S] F32 or F16 (G divides H: head h reads h / (H/G)); positions [T],
+ * q [D, H, T]; k, v [D, C, G, S], both F32 or both F16 (G divides H: head h reads h / (H/G)); positions [T],
  * sequences [T] I32  ->  [D, H, T]
  *   y[t][h] = sum_{j <= positions[t]} softmax_j(scale * q[t][h] . k[sequences[t]][h][j]) * v[..][j]
- * A token whose position or sequence is out of range yields NaN. */
+ * A token whose position or sequence is out of range yields NaN. k and v are leaves or results of
+ * gi8_kv_store(); the scale is finite. */
 GI8_API gi8_tensor *gi8_attention(gi8_context *ctx, gi8_tensor *q, gi8_tensor *k, gi8_tensor *v,
                                   gi8_tensor *positions, gi8_tensor *sequences, float scale);
 
 /* x [C, ...]; mask NULL or F32 with each ne[i] equal to x's or 1  ->  shape of x
  *   y = softmax over each row of (x * factor + mask)
- * A row that is -Inf throughout yields NaN. */
+ * A row that is -Inf throughout yields NaN. The factor is finite. */
 GI8_API gi8_tensor *gi8_soft_max(gi8_context *ctx, gi8_tensor *x, gi8_tensor *mask, float factor);
 
 /* A contiguous copy of `a`, any type, any strides. */
 GI8_API gi8_tensor *gi8_cont(gi8_context *ctx, gi8_tensor *a);
 
 /* Copies `a` into `b` (same number of elements, taken in the order of their dimensions; any strides)
- * and converts between F32, F16 and BF16; I8 and I32 only to themselves  ->  a view of `b`. The two
- * must not overlap. Give the result, not `b`, to what shall see the copy. */
+ * and converts between F32, F16 and BF16; I8 and I32 only to themselves  ->  a view of `b`. Where both
+ * look at the same tensor, the byte ranges that they span must not overlap (GI8_ERR_ARGUMENT), and no
+ * two elements of `b` share memory. Give the result, not `b`, to what shall see the copy. */
 GI8_API gi8_tensor *gi8_cpy(gi8_context *ctx, gi8_tensor *a, gi8_tensor *b);
 
 /* ---- graphs ---------------------------------------------------------------------------------- */
@@ -356,7 +362,8 @@ GI8_API gi8_graph *gi8_graph_create(gi8_context *ctx);
 
 /* Adds `output` and everything that it needs. A graph may have many outputs; the memory of an output
  * is kept until the plan's next execution. Without recursion: depth is bounded by memory alone.
- * Returns GI8_OK or the context's error; `output` NULL: the context's error, or GI8_ERR_ARGUMENT. */
+ * Adding an output again changes nothing. Returns GI8_OK or the context's error (the graph is then as
+ * before); `output` NULL: the context's error, or GI8_ERR_ARGUMENT. */
 GI8_API gi8_status gi8_graph_add_output(gi8_graph *graph, gi8_tensor *output);
 
 /* Nodes (computed tensors and views), leaves and outputs. 0 and NULL for a NULL graph or an index out
