@@ -61,8 +61,8 @@ GI8_API gi8_status gi8_tensor_read(const gi8_tensor *t, size_t offset, void *dat
 
 typedef struct gi8_plan_params {
     bool no_reuse;  /* give every result memory of its own (to look at intermediate results) */
-    bool guard;     /* put guard bytes behind every result and check them after each execution; on in
-                       debug builds of the library whatever is said here; host backends only */
+    bool guard;     /* put guard bytes around every result and check them after each node; on in debug
+                       builds of the library whatever is said here; host backends only */
     /* Called before each node with the nodes done and their number; may be NULL. */
     void (*progress)(void *user, int64_t done, int64_t total);
     /* Called between nodes; true stops the run with GI8_ERR_CANCELLED; may be NULL. */
@@ -82,23 +82,29 @@ GI8_API gi8_plan *gi8_plan_create(gi8_backend *backend, const gi8_graph *graph,
 GI8_API void gi8_plan_free(gi8_plan *plan);
 
 /* Sets an input of the plan (a leaf without memory of its own), or reads an output or an input, from
- * byte `offset` on. An input keeps its value between executions. Outputs are valid from one execution
- * to the next. GI8_ERR_ARGUMENT: not an input or output of this plan, or a range outside it. */
+ * byte `offset` on; with no_reuse any tensor of the graph can be read. An input is zero at first and
+ * keeps its value between executions. Outputs are valid from one execution to the next. A view reads
+ * its own bytes, 0 to gi8_nbytes() after its first element: where it is not contiguous, with what
+ * lies between its elements. GI8_ERR_ARGUMENT: not an input or output of this plan, or a range
+ * outside it. Not while the plan executes. */
 GI8_API gi8_status gi8_plan_write(gi8_plan *plan, const gi8_tensor *input, size_t offset,
                                   const void *data, size_t size, gi8_error *error);
 GI8_API gi8_status gi8_plan_read(const gi8_plan *plan, const gi8_tensor *t, size_t offset, void *data,
                                  size_t size, gi8_error *error);
 
-/* The host memory of an input or output, to use in place; NULL where the backend does not compute in
- * host memory or the tensor is neither. */
+/* The host memory of whatever gi8_plan_read() reads, to use in place, as long as the plan; NULL where
+ * the backend does not compute in host memory or the tensor is not readable. */
 GI8_API void *gi8_plan_data(const gi8_plan *plan, const gi8_tensor *t);
 
 /* Computes. One thread at a time per plan; plans of one backend may be executed by several threads
  * and then take turns. GI8_ERR_CANCELLED: outputs and caches that the run writes are undefined, the
- * plan stays usable. GI8_ERR_DEVICE: also where guard bytes were overwritten. */
+ * plan stays usable. GI8_ERR_DEVICE: also where guard bytes were overwritten; the sentence names the
+ * node that did it. */
 GI8_API gi8_status gi8_plan_execute(gi8_plan *plan, gi8_error *error);
 
-/* Stops the execution in progress, if any, at the next node. From any thread, or a signal handler. */
+/* Stops the execution in progress, if any, at the next node; it does not touch later executions, so
+ * what must not miss the gap between two of them belongs in should_cancel(). From any thread, or a
+ * signal handler. */
 GI8_API void gi8_plan_cancel(gi8_plan *plan);
 
 /* What planning came to. Zeros for NULL. */
@@ -108,6 +114,7 @@ typedef struct gi8_plan_stats {
     size_t input_bytes;     /* memory of inputs */
     size_t peak_bytes;      /* memory of results: the most that is alive at one time, with alignment */
     size_t total_bytes;     /* what it would be without reuse */
+    size_t memory_bytes;    /* what it is: peak_bytes and what fragmentation and guards add */
     size_t scratch_bytes;   /* the backend's own working memory for this plan */
 } gi8_plan_stats;
 GI8_API gi8_plan_stats gi8_plan_get_stats(const gi8_plan *plan);

@@ -22,8 +22,9 @@ typedef struct gi8_plan_view {
     void *backend_data;   /* plan_prepare() may set it; plan_release() frees it */
     size_t scratch_bytes; /* plan_prepare() reports it */
     gi8_outlier_stats outliers; /* plan_execute() sets it */
-    /* Polled by plan_execute() between steps: GI8_OK, or GI8_ERR_CANCELLED to stop with. Also
-     * reports progress. */
+    /* To be called by plan_execute() before each step, on a host backend when the steps before it have
+     * finished: GI8_OK, or GI8_ERR_CANCELLED to return at once. Also reports progress and looks after
+     * guard bytes. The core writes the sentence that goes with GI8_ERR_CANCELLED. */
     gi8_status (*poll)(struct gi8_plan_view *view, int64_t step);
 } gi8_plan_view;
 
@@ -36,7 +37,8 @@ typedef struct gi8_backend_vtable {
     /* True where `node`, whose shapes the builder has checked, can be computed; else says why not. */
     bool (*supports)(const gi8_backend *backend, const gi8_tensor *node, gi8_error *reason);
 
-    /* Zeroed memory aligned to 64 bytes; `size` > 0. Thread-safe. */
+    /* Zeroed memory aligned to 64 bytes; `size` > 0. NULL sets *error. Thread-safe, as are reading
+     * and writing different bytes. */
     void *(*memory_alloc)(gi8_backend *backend, size_t size, gi8_error *error);
     void (*memory_free)(gi8_backend *backend, void *memory, size_t size);
     gi8_status (*memory_write)(gi8_backend *backend, void *dst, const void *src, size_t size,
@@ -44,7 +46,8 @@ typedef struct gi8_backend_vtable {
     gi8_status (*memory_read)(gi8_backend *backend, void *dst, const void *src, size_t size,
                               gi8_error *error);
 
-    /* Chooses a kernel for every step and takes the working memory that execution needs. */
+    /* Chooses a kernel for every step and takes the working memory that execution needs. n_steps may
+     * be 0. plan_release() follows a plan_prepare() that returned GI8_OK, and no other. */
     gi8_status (*plan_prepare)(gi8_backend *backend, gi8_plan_view *plan, gi8_error *error);
     gi8_status (*plan_execute)(gi8_backend *backend, gi8_plan_view *plan, gi8_error *error);
     void (*plan_release)(gi8_backend *backend, gi8_plan_view *plan);

@@ -1,0 +1,336 @@
+/* planner.c - lays out the memory of a graph's inputs and results.
+ *
+ * Lifetimes belong to roots: who reads a view reads its root, and a node that writes into a view
+ * (kv_store, cpy) uses the root as a reader does. Inputs keep their memory throughout, since their
+ * values last from one execution to the next; outputs keep theirs from the step that writes them to
+ * the end; any other result gives it up after its last reader.
+ *
+ * Offsets: best fit in the order of execution. Steps are walked once with a list of free ranges,
+ * sorted by offset and merged; a result takes the low end of the smallest range that holds it (of
+ * equal ones the lowest), and memory grows only where none does. A step looks at each free range
+ * once, and there is at most one more of them than there are places in use: planning a long graph
+ * takes time proportional to its length.
+ */
+#include "planner.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "allocator.h"
+#include "checked.h"
+#include "graph.h"
+
+/* ---- free ranges ----------------------------------------------------------------------------- */
+
+typedef struct free_range {
+    size_t offset, size;
+} free_range;
+
+typedef struct free_list {
+    free_range *ranges; /* by ascending offset; no two touch */
+    int64_t n;
+    size_t end; /* of the memory handed out so far */
+} free_list;
+
+static void remove_range(free_list *list, int64_t i) {
+    list->n--;
+    memmove(list->ranges + i, list->ranges + i + 1, (size_t)(list->n - i) * sizeof *list->ranges);
+}
+
+/* Takes `size` bytes; false where the end would overflow. */
+static bool take(free_list *list, size_t size, size_t *offset) {
+    int64_t best = -1;
+    for (int64_t i = 0; i < list->n; i++) {
+        size_t found = list->ranges[i].size;
+        if (found >= size && (best < 0 || found < list->ranges[best].size)) {
+            best = i;
+        }
+    }
+    if (best >= 0) {
+        free_range *range = &list->ranges[best];
+        *offset = range->offset;
+        range->offset += size;
+        range->size -= size;
+        if (range->size == 0) {
+            remove_range(list, best);
+        }
+        return true;
+    }
+    /* Grow, beginning with the range at the end if there is one. */
+    const free_range *last = list->n > 0 ? &list->ranges[list->n - 1] : NULL;
+    bool at_end = last != NULL && last->offset + last->size == list->end;
+    size_t start = at_end ? last->offset : list->end;
+    if (!gi8i_add_size(start, size, &list->end)) {
+        return false;
+    }
+    list->n -= at_end;
+    *offset = start;
+    return true;
+}
+
+/* Takes back what take() gave. */
+static void give(free_list *list, size_t offset, size_t size) {
+    if (size == 0) {
+        return;
+    }
+    int64_t low = 0, high = list->n;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (list->ranges[middle].offset < offset) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    free_range *next = list->ranges + low; /* the first range behind `offset` */
+    bool joins_next = low < list->n && offset + size == next->offset;
+    bool joins_previous = low > 0 && next[-1].offset + next[-1].size == offset;
+    if (joins_previous && joins_next) {
+        next[-1].size += size + next->size;
+        remove_range(list, low);
+    } else if (joins_previous) {
+        next[-1].size += size;
+    } else if (joins_next) {
+        next->offset = offset;
+        next->size += size;
+    } else {
+        memmove(next + 1, next, (size_t)(list->n - low) * sizeof *next);
+        *next = (free_range){offset, size};
+        list->n++;
+    }
+}
+
+/* ---- lifetimes ------------------------------------------------------------------------------- */
+
+typedef struct layout_work {
+    gi8i_layout *layout;
+    const gi8_graph *graph;
+    gi8i_layout_params params;
+    int64_t *last_use; /* of each node and leaf that is a root: the step of its last reader */
+    free_list free;
+    size_t in_use; /* bytes of results */
+} layout_work;
+
+static int64_t index_of_root(const layout_work *w, const gi8_tensor *t) {
+    int64_t index = gi8i_graph_index(w->graph, gi8i_root(t));
+    assert(index >= 0);
+    return index;
+}
+
+static const gi8_tensor *node_of_step(const layout_work *w, int64_t step) {
+    return w->graph->nodes.at[w->layout->steps[step]];
+}
+
+static void list_steps(layout_work *w) {
+    for (int64_t i = 0; i < w->graph->nodes.n; i++) {
+        if (gi8i_is_computed(w->graph->nodes.at[i])) {
+            w->layout->steps[w->layout->n_steps++] = i;
+        }
+    }
+}
+
+static void find_last_uses(layout_work *w) {
+    for (int64_t step = 0; step < w->layout->n_steps; step++) {
+        const gi8_tensor *node = node_of_step(w, step);
+        w->last_use[index_of_root(w, node)] = step;
+        for (int i = 0; i < GI8_MAX_SRC; i++) {
+            if (node->src[i] != NULL) {
+                w->last_use[index_of_root(w, node->src[i])] = step;
+            }
+        }
+    }
+    for (int64_t i = 0; i < w->graph->outputs.n; i++) {
+        w->last_use[index_of_root(w, w->graph->outputs.at[i])] = w->layout->n_steps;
+    }
+    for (int64_t i = 0; i < w->graph->leaves.n; i++) {
+        w->last_use[w->graph->nodes.n + i] = w->layout->n_steps;
+    }
+}
+
+/* ---- places ---------------------------------------------------------------------------------- */
+
+/* Bytes that a tensor takes, without guards. No tensor has more than PTRDIFF_MAX bytes. */
+static size_t aligned_bytes(const gi8_tensor *t) {
+    return gi8i_round_up(gi8_nbytes(t), GI8I_ALIGNMENT);
+}
+
+static size_t guard_bytes(const layout_work *w) {
+    return w->params.guard ? GI8I_GUARD_BYTES : 0;
+}
+
+/* A place for node or leaf `index`, which is `t`. */
+static gi8_status new_place(layout_work *w, int64_t index, const gi8_tensor *t, int64_t first,
+                            gi8_error *error) {
+    gi8i_layout *layout = w->layout;
+    gi8i_place *place = &layout->places[layout->n_places];
+    *place = (gi8i_place){0, gi8_nbytes(t), first, w->last_use[index]};
+    if (!take(&w->free, aligned_bytes(t) + guard_bytes(w), &place->offset)) {
+        return gi8_error_set(error, GI8_ERR_MEMORY,
+                             "plan: inputs and results up to \"%s\" take more than %td bytes",
+                             t->name, PTRDIFF_MAX);
+    }
+    layout->place_of[index] = layout->n_places++;
+    return GI8_OK;
+}
+
+static gi8_status place_inputs(layout_work *w, gi8_error *error) {
+    gi8i_layout *layout = w->layout;
+    for (int64_t i = 0; i < w->graph->leaves.n; i++) {
+        const gi8_tensor *leaf = w->graph->leaves.at[i];
+        int64_t index = w->graph->nodes.n + i;
+        layout->place_of[index] = -1;
+        if (leaf->data == NULL) {
+            gi8_status status = new_place(w, index, leaf, 0, error);
+            if (status != GI8_OK) {
+                return status;
+            }
+            layout->input_bytes += aligned_bytes(leaf);
+        }
+    }
+    layout->n_input_places = layout->n_places;
+    return GI8_OK;
+}
+
+/* True where the result of `node` may take the memory of its first source. That source must be a
+ * result that fills its place and ends at this step (an output never does), and no other source may
+ * look at the same memory, unless it is the very same tensor, which is read the same way. */
+static bool may_take_source(const layout_work *w, const gi8_tensor *node, int64_t step) {
+    if (w->params.no_reuse || (gi8_op_get_info(node->op)->flags & GI8_OP_IN_PLACE) == 0) {
+        return false;
+    }
+    const gi8_tensor *source = node->src[0];
+    const gi8_tensor *root = gi8i_root(source);
+    int64_t index = index_of_root(w, source);
+    if (w->layout->place_of[index] < w->layout->n_input_places || w->last_use[index] != step) {
+        return false;
+    }
+    if (source->type != node->type || !gi8_same_shape(source, node) || !gi8_is_contiguous(source) ||
+        source->view_offset != 0 || gi8_nbytes(source) != gi8_nbytes(root)) {
+        return false;
+    }
+    for (int i = 1; i < GI8_MAX_SRC; i++) {
+        if (node->src[i] != NULL && node->src[i] != source && gi8i_root(node->src[i]) == root) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static gi8_status place_result(layout_work *w, int64_t step, gi8_error *error) {
+    gi8i_layout *layout = w->layout;
+    int64_t index = layout->steps[step];
+    const gi8_tensor *node = node_of_step(w, step);
+    if (node->view_src != NULL) {
+        return GI8_OK; /* it writes into memory that is there already */
+    }
+    size_t bytes = aligned_bytes(node);
+    if (!gi8i_add_size(layout->total_bytes, bytes, &layout->total_bytes)) {
+        layout->total_bytes = SIZE_MAX; /* tells what no memory could hold; reuse may still fit */
+    }
+    if (may_take_source(w, node, step)) {
+        int64_t source = index_of_root(w, node->src[0]);
+        int64_t place = layout->place_of[source];
+        layout->place_of[index] = place;
+        layout->places[place].last = w->last_use[index];
+        layout->n_in_place++;
+        w->last_use[source] = -1; /* the memory is no longer the source's to give back */
+        return GI8_OK;
+    }
+    gi8_status status = new_place(w, index, node, step, error);
+    if (status == GI8_OK) {
+        w->in_use += bytes;
+        layout->peak_bytes = w->in_use > layout->peak_bytes ? w->in_use : layout->peak_bytes;
+    }
+    return status;
+}
+
+/* Gives back the memory of `t`'s root if it is a result whose last use was `step`. */
+static void release(layout_work *w, const gi8_tensor *t, int64_t step) {
+    int64_t index = index_of_root(w, t);
+    int64_t place = w->layout->place_of[index];
+    if (w->params.no_reuse || place < w->layout->n_input_places || w->last_use[index] != step) {
+        return;
+    }
+    size_t bytes = aligned_bytes(gi8i_root(t));
+    give(&w->free, w->layout->places[place].offset, bytes + guard_bytes(w));
+    w->in_use -= bytes;
+    w->last_use[index] = -1; /* once, also where the step reads it twice */
+}
+
+static gi8_status place_results(layout_work *w, gi8_error *error) {
+    for (int64_t step = 0; step < w->layout->n_steps; step++) {
+        gi8_status status = place_result(w, step, error);
+        if (status != GI8_OK) {
+            return status;
+        }
+        const gi8_tensor *node = node_of_step(w, step);
+        for (int i = 0; i < GI8_MAX_SRC; i++) {
+            if (node->src[i] != NULL) {
+                release(w, node->src[i], step);
+            }
+        }
+        release(w, node, step);
+    }
+    return GI8_OK;
+}
+
+static gi8_status lay_out(layout_work *w, gi8_error *error) {
+    gi8i_layout *layout = w->layout;
+    list_steps(w);
+    find_last_uses(w);
+    w->free.end = guard_bytes(w);
+    gi8_status status = place_inputs(w, error);
+    if (status != GI8_OK) {
+        return status;
+    }
+    size_t inputs_end = w->free.end;
+    status = place_results(w, error);
+    if (status != GI8_OK) {
+        return status;
+    }
+    for (int64_t i = 0; i < w->graph->nodes.n; i++) { /* views, and nodes that write into one */
+        layout->place_of[i] = layout->place_of[index_of_root(w, w->graph->nodes.at[i])];
+    }
+    layout->size = w->free.end;
+    layout->memory_bytes = w->free.end - inputs_end;
+    return GI8_OK;
+}
+
+/* ---- the layout ------------------------------------------------------------------------------ */
+
+gi8_status gi8i_layout_create(gi8i_layout *layout, const gi8_graph *graph,
+                              const gi8i_layout_params *params, const gi8_allocator *allocator,
+                              gi8_error *error) {
+    size_t n = (size_t)graph->nodes.n + (size_t)graph->leaves.n; /* no array is longer */
+    *layout = (gi8i_layout){.allocator = *allocator, .capacity = n};
+    layout->place_of = gi8i_alloc_array(allocator, n, sizeof *layout->place_of);
+    layout->steps = gi8i_alloc_array(allocator, n, sizeof *layout->steps);
+    layout->places = gi8i_alloc_array(allocator, n, sizeof *layout->places);
+
+    layout_work w = {.layout = layout, .graph = graph, .params = *params};
+    w.last_use = gi8i_alloc_array(allocator, n, sizeof *w.last_use);
+    w.free.ranges = gi8i_alloc_array(allocator, n, sizeof *w.free.ranges);
+
+    gi8_status status;
+    if (layout->place_of == NULL || layout->steps == NULL || layout->places == NULL ||
+        w.last_use == NULL || w.free.ranges == NULL) {
+        status = gi8_error_set(error, GI8_ERR_MEMORY,
+                               "plan: no memory for the layout of %zu tensors", n);
+    } else {
+        status = lay_out(&w, error);
+    }
+    gi8i_free_array(allocator, w.last_use, n, sizeof *w.last_use);
+    gi8i_free_array(allocator, w.free.ranges, n, sizeof *w.free.ranges);
+    if (status != GI8_OK) {
+        gi8i_layout_free(layout);
+    }
+    return status;
+}
+
+void gi8i_layout_free(gi8i_layout *layout) {
+    size_t n = layout->capacity;
+    gi8i_free_array(&layout->allocator, layout->place_of, n, sizeof *layout->place_of);
+    gi8i_free_array(&layout->allocator, layout->steps, n, sizeof *layout->steps);
+    gi8i_free_array(&layout->allocator, layout->places, n, sizeof *layout->places);
+    *layout = (gi8i_layout){0};
+}

@@ -1,0 +1,66 @@
+/* planner.h - where a plan puts inputs and results: a graph becomes a layout. Calls no backend. */
+#ifndef GI8_PLANNER_H
+#define GI8_PLANNER_H
+
+#include "ggml-int8/gi8.h"
+
+#define GI8I_ALIGNMENT ((size_t)64)
+#define GI8I_GUARD_BYTES ((size_t)64)
+
+typedef struct gi8i_layout_params {
+    bool no_reuse; /* every result has memory of its own until the end */
+    bool guard;    /* leave GI8I_GUARD_BYTES before the first place and behind each */
+} gi8i_layout_params;
+
+/* Memory of one input, or of the results that use it one after the other in place. It is in use
+ * from the step `first`, which writes it, to the step `last`, which reads it last, both included.
+ * Inputs and outputs have last = n_steps, which is behind every step. */
+typedef struct gi8i_place {
+    size_t offset; /* a multiple of GI8I_ALIGNMENT */
+    size_t bytes;  /* of the tensor; the place takes the next multiple of GI8I_ALIGNMENT */
+    int64_t first, last;
+} gi8i_place;
+
+typedef struct gi8i_layout {
+    /* The place of the root of each node and leaf, by gi8i_graph_index(); -1 where the root is a
+     * leaf with memory of its own. */
+    int64_t *place_of;
+
+    /* Numbers of the nodes that are computed, in the order of execution. */
+    int64_t *steps;
+    int64_t n_steps;
+
+    gi8i_place *places; /* inputs first */
+    int64_t n_places, n_input_places;
+
+    size_t size; /* bytes of all memory: inputs, results, gaps and guards */
+
+    /* For gi8_plan_stats. Guards count in memory_bytes only. */
+    int64_t n_in_place;
+    size_t input_bytes, peak_bytes, total_bytes, memory_bytes;
+
+    gi8_allocator allocator;
+    size_t capacity; /* elements of place_of, steps and places */
+} gi8i_layout;
+
+/* Lays out the memory of `graph`. Deterministic: equal graphs get equal layouts.
+ * GI8_OK; GI8_ERR_MEMORY: the allocator has no room for the layout, or a size overflows. On failure
+ * there is nothing to free. */
+gi8_status gi8i_layout_create(gi8i_layout *layout, const gi8_graph *graph,
+                              const gi8i_layout_params *params, const gi8_allocator *allocator,
+                              gi8_error *error);
+
+/* Frees the layout's arrays and zeroes it; a zeroed layout is allowed. */
+void gi8i_layout_free(gi8i_layout *layout);
+
+/* The tensor whose memory `t` looks at: itself where it is no view. */
+static inline const gi8_tensor *gi8i_root(const gi8_tensor *t) {
+    return t->view_src != NULL ? t->view_src : t;
+}
+
+/* True where a backend computes `t`: it is neither a leaf nor a mere view. */
+static inline bool gi8i_is_computed(const gi8_tensor *t) {
+    return t->op != GI8_OP_NONE && (gi8_op_get_info(t->op)->flags & GI8_OP_IS_VIEW) == 0;
+}
+
+#endif
