@@ -41,6 +41,20 @@ bool gptneoxi_path_exists(const char *path) {
     return stat(path, &info) == 0;
 }
 
+gi8_status gptneoxi_dir_check(const char *dir, gi8_error *error) {
+    struct stat info;
+    if (stat(dir, &info) != 0) {
+        return io_error(error, dir, "cannot open the directory", errno);
+    }
+    if (!S_ISDIR(info.st_mode)) {
+        return gi8_error_set(error, GI8_ERR_IO, "%s: expected a directory, found a file", dir);
+    }
+    if (access(dir, R_OK | X_OK) != 0) {
+        return io_error(error, dir, "cannot read the directory", errno);
+    }
+    return GI8_OK;
+}
+
 gi8_status gptneoxi_file_open(gptneoxi_file *file, const char *path, gi8_error *error) {
     *file = (gptneoxi_file){.fd = -1};
     /* O_NONBLOCK: a named pipe must not make us wait for its writer. */

@@ -20,6 +20,9 @@ char *gptneoxi_path_join(const char *dir, const char *name, gi8_error *error);
 /* Is there something (a file, a folder) by this name? */
 bool gptneoxi_path_exists(const char *path);
 
+/* GI8_OK where `dir` is a directory that can be read; else GI8_ERR_IO with the system's reason. */
+gi8_status gptneoxi_dir_check(const char *dir, gi8_error *error);
+
 /* Opens a regular file for reading. GI8_ERR_IO (the sentence has the path and the system's reason),
  * GI8_ERR_MEMORY; then *file is left closed. */
 gi8_status gptneoxi_file_open(gptneoxi_file *file, const char *path, gi8_error *error);
