@@ -169,7 +169,7 @@ bool gi8i_check_finite(const gi8i_build *b, const char *what, float value) {
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
-/* Copies `made` with its parameters into the arena as one object, so that there is none in parts. */
+/* Copies `made` with its parameters into the arena as one object: there is all of it or nothing. */
 static gi8_tensor *record(const gi8i_build *b, gi8_tensor made, const void *params) {
     static const gi8_no_params no_params = {0};
     const gi8_op_info *info = gi8_op_get_info(b->op);

@@ -1,7 +1,7 @@
 /* build.h - the common part of all builders: checking sources, recording the node.
  *
- * A builder lists its sources with what it takes of each, lets gi8i_build_begin() check them, checks
- * how their shapes fit, and makes the node:
+ * A builder lists its sources with what it takes of each, lets gi8i_build_begin() check them,
+ * checks how their shapes fit, and makes the node:
  *
  *     const gi8i_source sources[] = {{"x", x, GI8I_F32, GI8I_ROWS}, ...};
  *     const gi8i_build b = {ctx, GI8_OP_..., NULL, sources, 2};

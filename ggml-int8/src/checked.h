@@ -1,4 +1,4 @@
-/* checked.h - sums and products of sizes that refuse to exceed PTRDIFF_MAX, the largest object in C. */
+/* checked.h - sums and products of sizes that refuse to exceed PTRDIFF_MAX, the largest object. */
 #ifndef GI8_CHECKED_H
 #define GI8_CHECKED_H
 

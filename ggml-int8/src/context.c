@@ -14,7 +14,7 @@
  *   - bytes in use = passed (sizes of the blocks before `current`) + offset; bytes obtained = size;
  *   - block headers, offsets and objects are multiples of GI8I_ARENA_ALIGNMENT;
  *   - a refused allocation changes nothing but the error.
- * Reset makes the first block current again, whatever was built: that is why it takes constant time.
+ * Reset makes the first block current again, whatever was built: so it takes constant time.
  * A new block is as large as all blocks before it, so that n bytes take O(log n) blocks.
  */
 #include "context.h"
@@ -210,7 +210,7 @@ void *gi8i_arena_alloc(gi8_context *ctx, size_t n, size_t size) {
     if (!gi8i_mul_size(n, size, &bytes) ||
         bytes > GI8I_SIZE_LIMIT - header_size() - GI8I_ARENA_ALIGNMENT) {
         gi8i_context_fail(ctx, GI8_ERR_MEMORY,
-                          "context: %zu objects of %zu bytes are more than an object can be", n, size);
+                          "context: %zu objects of %zu bytes are more than memory has", n, size);
         return NULL;
     }
     bytes = gi8i_round_up(bytes, GI8I_ARENA_ALIGNMENT);

@@ -18,11 +18,12 @@ gi8_status gi8i_context_fail(gi8_context *ctx, gi8_status status, const char *fo
 gi8_status gi8i_context_failv(gi8_context *ctx, gi8_status status, const char *prefix,
                               const char *format, va_list args) GI8_PRINTF(4, 0);
 
-/* `n` objects of `size` bytes in the arena, zeroed; n * size may be 0. NULL and GI8_ERR_ARENA_FULL or
- * GI8_ERR_MEMORY in ctx where there is no room; the arena is then as before. */
+/* `n` objects of `size` bytes in the arena, zeroed; n * size may be 0. NULL and GI8_ERR_ARENA_FULL
+ * or GI8_ERR_MEMORY in ctx where there is no room; the arena is then as before. */
 void *gi8i_arena_alloc(gi8_context *ctx, size_t n, size_t size);
 
-/* A point in the life of an arena: releasing it frees everything allocated since, in constant time. */
+/* A point in the life of an arena: releasing it frees all that was allocated since, in constant
+ * time. */
 typedef struct gi8i_arena_mark {
     struct gi8i_arena_block *block;
     size_t offset;

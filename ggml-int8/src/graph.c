@@ -1,10 +1,10 @@
 /* graph.c - from outputs to a list of nodes: a depth-first walk without recursion.
  *
- * Tensors are never written to, since graphs of several threads may share them: what has been seen is
- * kept in a hash set (open addressing, at most half full), and the path from the output to the tensor
- * at hand on a stack. All of it lies in the context's arena. The order depends on the graph alone:
- * sources are visited in the order of src[], then view_src, and each tensor is listed when everything
- * that it needs has been. */
+ * Tensors are never written to, since graphs of several threads may share them: what has been seen
+ * is kept in a hash set (open addressing, at most half full), and the path from the output to the
+ * tensor at hand on a stack. All of it lies in the context's arena. The order depends on the graph
+ * alone: sources are visited in the order of src[], then view_src, and each tensor is listed when
+ * everything that it needs has been. */
 #include "graph.h"
 
 #include <string.h>
@@ -112,8 +112,8 @@ static bool push(gi8_graph *graph, size_t *depth, gi8_tensor *t) {
 
 /* ---- the walk -------------------------------------------------------------------------------- */
 
-/* What a tensor needs, one at a time; NULL behind the last. A view's view_src can be reached through
- * src[0] as well; it is asked for here so that no planner has to rely on that. */
+/* What a tensor needs, one at a time; NULL behind the last. A view's view_src can be reached
+ * through src[0] as well; it is asked for here so that no planner has to rely on that. */
 static gi8_tensor *next_needed(gi8i_graph_frame *frame) {
     while (frame->next <= GI8_MAX_SRC) {
         const int i = frame->next++;

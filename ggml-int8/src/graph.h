@@ -26,8 +26,8 @@ struct gi8_graph {
     size_t stack_capacity;
 };
 
-/* A number for each tensor of the graph, without gaps, to index side tables with: node i has number i
- * and leaf i has number nodes.n + i. -1 for a tensor that is not in the graph, and for NULL. The
+/* A number for each tensor of the graph, without gaps, to index side tables with: node i has number
+ * i, and leaf i has number nodes.n + i. -1 for a tensor that is not in the graph, and for NULL. The
  * numbers hold until the next gi8_graph_add_output(). Constant time. */
 int64_t gi8i_graph_index(const gi8_graph *graph, const gi8_tensor *t);
 

@@ -42,7 +42,7 @@ static void putf(const writer *w, const char *format, ...) {
     put(w, text);
 }
 
-/* The name in quotes, on one line and without ambiguity: \", \\, and \x0a for control characters. */
+/* The name in quotes, on one line and without ambiguity: \", \\, \x0a for control characters. */
 static void put_name(const writer *w, const char *name) {
     put(w, "\"");
     for (; *name != '\0'; name++) {

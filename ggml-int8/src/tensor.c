@@ -11,7 +11,8 @@
 
 /* ---- layouts --------------------------------------------------------------------------------- */
 
-bool gi8i_contiguous_strides(gi8_type type, const int64_t ne[GI8_MAX_DIMS], size_t nb[GI8_MAX_DIMS]) {
+bool gi8i_contiguous_strides(gi8_type type, const int64_t ne[GI8_MAX_DIMS],
+                             size_t nb[GI8_MAX_DIMS]) {
     size_t bytes = gi8_type_size(type);
     for (int i = 0; i < GI8_MAX_DIMS; i++) {
         if (ne[i] < 0 || (uint64_t)ne[i] > GI8I_SIZE_LIMIT) {
@@ -26,7 +27,7 @@ bool gi8i_contiguous_strides(gi8_type type, const int64_t ne[GI8_MAX_DIMS], size
 }
 
 bool gi8i_extent(gi8_type type, const int64_t ne[GI8_MAX_DIMS], const size_t nb[GI8_MAX_DIMS],
-                        size_t *extent) {
+                 size_t *extent) {
     size_t last = 0; /* where the last element starts */
     bool empty = false;
     for (int i = 0; i < GI8_MAX_DIMS; i++) {
@@ -77,7 +78,8 @@ const char *gi8i_shape_text(const int64_t ne[GI8_MAX_DIMS], char text[GI8I_SHAPE
     }
     int at = 0;
     for (int i = 0; i < n_dims; i++) {
-        at += snprintf(text + at, GI8I_SHAPE_TEXT - (size_t)at, "%s%" PRId64, i == 0 ? "[" : ", ", ne[i]);
+        at += snprintf(text + at, GI8I_SHAPE_TEXT - (size_t)at, "%s%" PRId64, i == 0 ? "[" : ", ",
+                       ne[i]);
     }
     snprintf(text + at, GI8I_SHAPE_TEXT - (size_t)at, "]");
     return text;

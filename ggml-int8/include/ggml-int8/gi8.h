@@ -159,7 +159,8 @@ GI8_API size_t gi8_nbytes(const gi8_tensor *t);
  * one element do not matter, and an empty tensor is contiguous. False for NULL. */
 GI8_API bool gi8_is_contiguous(const gi8_tensor *t);
 
-/* True where each row is contiguous: nb[0] is the size of an element, or ne[0] <= 1. False for NULL. */
+/* True where each row is contiguous: nb[0] is the size of an element, or ne[0] <= 1. False for
+ * NULL. */
 GI8_API bool gi8_has_contiguous_rows(const gi8_tensor *t);
 
 /* True where all four dimensions are equal. False where one is NULL. */
@@ -210,9 +211,9 @@ GI8_API size_t gi8_context_size(const gi8_context *ctx);
 /* ---- leaves ---------------------------------------------------------------------------------- */
 
 /* A new leaf of `n_dims` (1 to 4) dimensions. It has no memory: with gi8_buffer_bind() or
- * gi8_tensor_set_data() it becomes a weight or a cache, without them an input that each plan places.
- * NULL and an error in ctx: GI8_ERR_ARGUMENT (n_dims, NULL), GI8_ERR_TYPE, GI8_ERR_SHAPE (a negative
- * ne, or more than PTRDIFF_MAX bytes, dimensions of 0 counted as 1), GI8_ERR_ARENA_FULL,
+ * gi8_tensor_set_data() it becomes a weight or a cache, without them an input that each plan
+ * places. NULL and an error in ctx: GI8_ERR_ARGUMENT (n_dims, ne NULL), GI8_ERR_TYPE, GI8_ERR_SHAPE
+ * (a negative ne, or more than PTRDIFF_MAX bytes, dimensions of 0 counted as 1), GI8_ERR_ARENA_FULL,
  * GI8_ERR_MEMORY. */
 GI8_API gi8_tensor *gi8_new_tensor(gi8_context *ctx, gi8_type type, int n_dims, const int64_t *ne);
 GI8_API gi8_tensor *gi8_new_tensor_1d(gi8_context *ctx, gi8_type type, int64_t ne0);
@@ -329,8 +330,8 @@ GI8_API gi8_tensor *gi8_kv_store(gi8_context *ctx, gi8_tensor *cache, gi8_tensor
 
 /* Causal attention over a cache, tokens of several sequences in one call (Vaswani et al. 2017, eq. 1;
  * online softmax as in Milakov and Gimelshein 2018).
- * q [D, H, T]; k, v [D, C, G, S], both F32 or both F16 (G divides H: head h reads h / (H/G)); positions [T],
- * sequences [T] I32  ->  [D, H, T]
+ * q [D, H, T]; k, v [D, C, G, S], both F32 or both F16 (G divides H: head h reads h / (H/G));
+ * positions [T], sequences [T] I32  ->  [D, H, T]
  *   y[t][h] = sum_{j <= positions[t]} softmax_j(scale * q[t][h] . k[sequences[t]][h][j]) * v[..][j]
  * A token whose position or sequence is out of range yields NaN. k and v are leaves or results of
  * gi8_kv_store(); the scale is finite. */
@@ -345,10 +346,11 @@ GI8_API gi8_tensor *gi8_soft_max(gi8_context *ctx, gi8_tensor *x, gi8_tensor *ma
 /* A contiguous copy of `a`, any type, any strides. */
 GI8_API gi8_tensor *gi8_cont(gi8_context *ctx, gi8_tensor *a);
 
-/* Copies `a` into `b` (same number of elements, taken in the order of their dimensions; any strides)
- * and converts between F32, F16 and BF16; I8 and I32 only to themselves  ->  a view of `b`. Where both
- * look at the same tensor, the byte ranges that they span must not overlap (GI8_ERR_ARGUMENT), and no
- * two elements of `b` share memory. Give the result, not `b`, to what shall see the copy. */
+/* Copies `a` into `b` (same number of elements, taken in the order of their dimensions; any
+ * strides) and converts between F32, F16 and BF16; I8 and I32 only to themselves  ->  a view of `b`.
+ * Where both look at the same tensor, the byte ranges that they span must not overlap
+ * (GI8_ERR_ARGUMENT); no two elements of `b` may share memory (GI8_ERR_SHAPE). Give the result, not
+ * `b`, to what shall see the copy. */
 GI8_API gi8_tensor *gi8_cpy(gi8_context *ctx, gi8_tensor *a, gi8_tensor *b);
 
 /* ---- graphs ---------------------------------------------------------------------------------- */
@@ -362,8 +364,8 @@ GI8_API gi8_graph *gi8_graph_create(gi8_context *ctx);
 
 /* Adds `output` and everything that it needs. A graph may have many outputs; the memory of an output
  * is kept until the plan's next execution. Without recursion: depth is bounded by memory alone.
- * Adding an output again changes nothing. Returns GI8_OK or the context's error (the graph is then as
- * before); `output` NULL: the context's error, or GI8_ERR_ARGUMENT. */
+ * Adding an output again changes nothing. Returns GI8_OK or the context's error (the graph is then
+ * as before); `output` NULL: the context's error, or GI8_ERR_ARGUMENT. */
 GI8_API gi8_status gi8_graph_add_output(gi8_graph *graph, gi8_tensor *output);
 
 /* Nodes (computed tensors and views), leaves and outputs. 0 and NULL for a NULL graph or an index out

@@ -9,7 +9,7 @@ static bool check_is_cache(const gi8i_build *b, int s) {
     if (source->t->op == GI8_OP_NONE || source->t->op == GI8_OP_KV_STORE) {
         return true;
     }
-    gi8i_refuse(b, GI8_ERR_ARGUMENT, "%s is a result of %s, expected a leaf or a result of kv_store",
+    gi8i_refuse(b, GI8_ERR_ARGUMENT, "%s is a result of %s, expected one of kv_store or a leaf",
                 source->name, gi8_op_get_info(source->t->op)->name);
     return false;
 }
@@ -29,7 +29,8 @@ gi8_tensor *gi8_attention(gi8_context *ctx, gi8_tensor *q, gi8_tensor *k, gi8_te
         !gi8i_check_equal(&b, Q, 0, K, 0) || !gi8i_check_same_shape(&b, K, V) ||
         !gi8i_check_max_dims(&b, POSITIONS, 1) || !gi8i_check_equal(&b, POSITIONS, 0, Q, 2) ||
         !gi8i_check_max_dims(&b, SEQUENCES, 1) || !gi8i_check_equal(&b, SEQUENCES, 0, Q, 2) ||
-        !check_is_cache(&b, K) || !check_is_cache(&b, V) || !gi8i_check_finite(&b, "scale", scale)) {
+        !check_is_cache(&b, K) || !check_is_cache(&b, V) ||
+        !gi8i_check_finite(&b, "scale", scale)) {
         return NULL;
     }
     if (k->type != v->type) {
@@ -38,7 +39,7 @@ gi8_tensor *gi8_attention(gi8_context *ctx, gi8_tensor *q, gi8_tensor *k, gi8_te
     }
     if (k->ne[2] == 0 ? q->ne[1] != 0 : q->ne[1] % k->ne[2] != 0) {
         return gi8i_refuse(&b, GI8_ERR_SHAPE,
-                           "q has ne[1] = %" PRId64 " heads, expected a multiple of k's ne[2] = %" PRId64,
+                           "q has ne[1] = %" PRId64 ", expected a multiple of k's ne[2] = %" PRId64,
                            q->ne[1], k->ne[2]);
     }
     return gi8i_build_node(&b, GI8_TYPE_F32, q->ne, &(gi8_attention_params){scale});

@@ -1,12 +1,12 @@
-/* cpy.c - a copy into another tensor. src: b, a - the destination first, since the result is a view of
- * src[0]. */
+/* cpy.c - a copy into another tensor. src: b, a (the destination first: the result is a view of
+ * it). */
 #include "build.h"
 
 #include <inttypes.h>
 
 #include "tensor.h"
 
-/* True where the first byte of one lies in the bytes that the other spans. */
+/* True where the bytes that they span overlap; their elements may still be different ones. */
 static bool may_overlap(const gi8_tensor *a, const gi8_tensor *b) {
     const gi8_tensor *a_root = a->view_src != NULL ? a->view_src : a;
     const gi8_tensor *b_root = b->view_src != NULL ? b->view_src : b;
@@ -33,7 +33,7 @@ gi8_tensor *gi8_cpy(gi8_context *ctx, gi8_tensor *a, gi8_tensor *b) {
         return gi8i_refuse(&build, GI8_ERR_SHAPE, "elements of b share memory");
     }
     if (may_overlap(a, b)) {
-        return gi8i_refuse(&build, GI8_ERR_ARGUMENT, "a and b look at the same bytes of one tensor");
+        return gi8i_refuse(&build, GI8_ERR_ARGUMENT, "a and b span the same bytes of a tensor");
     }
     return gi8i_build_view(&build, b->ne, b->nb, 0, NULL);
 }

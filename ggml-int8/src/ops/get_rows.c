@@ -12,5 +12,6 @@ gi8_tensor *gi8_get_rows(gi8_context *ctx, gi8_tensor *table, gi8_tensor *ids) {
         !gi8i_check_max_dims(&b, IDS, 1)) {
         return NULL;
     }
-    return gi8i_build_node(&b, GI8_TYPE_F32, (const int64_t[]){table->ne[0], ids->ne[0], 1, 1}, NULL);
+    const int64_t ne[] = {table->ne[0], ids->ne[0], 1, 1};
+    return gi8i_build_node(&b, GI8_TYPE_F32, ne, NULL);
 }

@@ -1,5 +1,5 @@
-/* kv_store.c - keys or values into a cache. src: cache, x, positions, sequences; the result is a view of
- * the cache. */
+/* kv_store.c - keys or values into a cache. src: cache, x, positions, sequences; the result is a
+ * view of the cache. */
 #include "build.h"
 
 gi8_tensor *gi8_kv_store(gi8_context *ctx, gi8_tensor *cache, gi8_tensor *x, gi8_tensor *positions,

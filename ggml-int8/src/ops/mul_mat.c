@@ -16,7 +16,7 @@ gi8_tensor *gi8_mul_mat(gi8_context *ctx, gi8_tensor *w, gi8_tensor *x) {
     for (int i = 2; i < GI8_MAX_DIMS; i++) {
         if (w->ne[i] == 0 ? x->ne[i] != 0 : x->ne[i] % w->ne[i] != 0) {
             return gi8i_refuse(&b, GI8_ERR_SHAPE,
-                               "x has ne[%d] = %" PRId64 ", expected a multiple of w's, %" PRId64, i,
+                               "x has ne[%d] = %" PRId64 ", expected a multiple of w's %" PRId64, i,
                                x->ne[i], w->ne[i]);
         }
     }

@@ -27,15 +27,15 @@ static gi8_tensor *view(gi8_context *ctx, gi8_tensor *a, const int64_t ne[GI8_MA
     for (int i = 1; i < GI8_MAX_DIMS; i++) {
         if (nb[i] % size != 0 || nb[i] > GI8I_SIZE_LIMIT) {
             return gi8i_refuse(&b, GI8_ERR_SHAPE,
-                               "nb[%d] = %zu is no multiple of the element size %zu, or too large", i,
-                               nb[i], size);
+                               "nb[%d] = %zu is no multiple of the element size %zu or too large",
+                               i, nb[i], size);
         }
     }
     return gi8i_build_view(&b, ne, nb, offset, NULL);
 }
 
-/* The stride of a dimension of one element that stands behind dimension i; 0 where it would overflow,
- * in which case gi8i_build_view() refuses the view. */
+/* The stride of a dimension of one element behind one of `ne` with stride `nb`; 0 where it would
+ * overflow, in which case it is never used or gi8i_build_view() refuses the view. */
 static size_t stride_behind(int64_t ne, size_t nb) {
     size_t stride = 0;
     if (ne < 0 || !gi8i_mul_size(ne == 0 ? 1 : (size_t)ne, nb, &stride)) {
@@ -63,7 +63,8 @@ gi8_tensor *gi8_view_3d(gi8_context *ctx, gi8_tensor *a, int64_t ne0, int64_t ne
 
 gi8_tensor *gi8_view_4d(gi8_context *ctx, gi8_tensor *a, int64_t ne0, int64_t ne1, int64_t ne2,
                         int64_t ne3, size_t nb1, size_t nb2, size_t nb3, size_t offset) {
-    return view(ctx, a, (const int64_t[]){ne0, ne1, ne2, ne3}, (size_t[]){0, nb1, nb2, nb3}, offset);
+    const int64_t ne[] = {ne0, ne1, ne2, ne3};
+    return view(ctx, a, ne, (size_t[]){0, nb1, nb2, nb3}, offset);
 }
 
 /* ---- reshape --------------------------------------------------------------------------------- */
@@ -79,7 +80,7 @@ static gi8_tensor *reshape(gi8_context *ctx, gi8_tensor *a, const int64_t ne[GI8
         ne[0] * ne[1] * ne[2] * ne[3] != gi8_nelements(a)) {
         char from[GI8I_SHAPE_TEXT];
         char to[GI8I_SHAPE_TEXT];
-        return gi8i_refuse(&b, GI8_ERR_SHAPE, "a has shape %s, which does not have as many elements as %s",
+        return gi8i_refuse(&b, GI8_ERR_SHAPE, "a has shape %s, %s has another number of elements",
                            gi8i_shape_text(a->ne, from), gi8i_shape_text(ne, to));
     }
     return gi8i_build_view(&b, ne, nb, 0, NULL);
@@ -131,8 +132,8 @@ gi8_tensor *gi8_permute(gi8_context *ctx, gi8_tensor *a, int axis0, int axis1, i
     }
     if (seen != (1u << GI8_MAX_DIMS) - 1) {
         return gi8i_refuse(&b, GI8_ERR_ARGUMENT,
-                           "the axes are %d, %d, %d, %d, expected a permutation of 0, 1, 2, 3", axis0,
-                           axis1, axis2, axis3);
+                           "the axes are %d, %d, %d, %d, expected a permutation of 0, 1, 2, 3",
+                           axis0, axis1, axis2, axis3);
     }
     return exchange(&b, params.axis, &params);
 }
