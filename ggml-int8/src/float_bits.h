@@ -13,8 +13,8 @@
 #error "the core needs fp32 arithmetic without excess precision (on x86-32: -msse2 -mfpmath=sse)"
 #endif
 
-/* Magnitudes compare as their bit patterns do; NaN lies above Inf. Comparing integers keeps NaN, Inf
- * and denormals apart whatever the floating-point environment is. */
+/* Magnitudes compare as their bit patterns do; NaN lies above Inf. Comparing integers keeps NaN,
+ * Inf and denormals apart whatever the floating-point environment is. */
 #define GI8I_ABS_MASK UINT32_C(0x7fffffff)
 #define GI8I_INF_BITS UINT32_C(0x7f800000)
 /* 127 * 2^-128: the largest absmax for which 127 / absmax overflows. */
@@ -49,11 +49,11 @@ static inline uint16_t gi8i_load_u16(const void *array, int64_t i) {
     return value;
 }
 
-/* rint(v) for |v| <= 127, half to even. Adding 1.5 * 2^23 leaves a sum whose last bit is worth 1, so
- * the addition rounds as rint() does and the low byte of the sum is the code in two's complement.
- * Unlike rintf() this needs no instruction beyond SSE2, and unlike a conversion it is defined for any
- * v: NaN and large values give some byte. `v` must be a rounded fp32 product: the core is built with
- * -ffp-contract=off so that no fused multiply-add skips that rounding. */
+/* rint(v) for |v| <= 127, half to even. Adding 1.5 * 2^23 leaves a sum whose last bit is worth 1,
+ * so the addition rounds as rint() does and the low byte of the sum is the code in two's
+ * complement. Unlike rintf() this needs no instruction beyond SSE2, and unlike a conversion it is
+ * defined for any v: NaN and large values give some byte. `v` must be a rounded fp32 product: the
+ * core is built with -ffp-contract=off so that no fused multiply-add skips that rounding. */
 static inline int8_t gi8i_round_to_code(float v) {
     uint32_t byte = gi8i_bits(v + 12582912.0f) & 0xff;
     return (int8_t)(byte < 128 ? (int32_t)byte : (int32_t)byte - 256);

@@ -2,8 +2,8 @@
 #include "float_bits.h"
 #include "ggml-int8/gi8_types.h"
 
-/* The conversions blend precomputed values by masks instead of branching, so that the array loops below
- * vectorise with nothing but SSE2. */
+/* The conversions blend precomputed values by masks instead of branching, so that the array loops
+ * below vectorise with nothing but SSE2. */
 
 /* `yes` where the condition is 1, `no` where it is 0. */
 static inline uint32_t blend(int condition, uint32_t yes, uint32_t no) {
@@ -26,8 +26,8 @@ static inline uint16_t fp32_to_fp16(float f) {
     uint32_t magnitude = bits & GI8I_ABS_MASK;
     /* 0.5f has a last bit worth 2^-24, the smallest fp16 denormal: the addition rounds to it. */
     uint32_t denormal = gi8i_bits(gi8i_from_bits(magnitude) + 0.5f) - gi8i_bits(0.5f);
-    /* Half of the lost part, less one where the kept part is even: ties go to even. A carry runs into
-     * the exponent, and from 65520 on into infinity. */
+    /* Half of the lost part, less one where the kept part is even: ties go to even. A carry runs
+     * into the exponent, and from 65520 on into infinity. */
     uint32_t lost_half = 0x0fff + ((magnitude >> 13) & 1);
     uint32_t normal = (magnitude - (UINT32_C(112) << 23) + lost_half) >> 13;
     uint32_t nan = 0x7e00 | ((magnitude >> 13) & 0x03ff);

@@ -1,4 +1,4 @@
-/* int8_mixed.c - the numerics of MUL_MAT_INT8_MIXED: codes of weights and activations, and the op. */
+/* int8_mixed.c - the numerics of MUL_MAT_INT8_MIXED: weights, activations, the product. */
 #include <math.h>
 
 #include "float_bits.h"
@@ -138,9 +138,9 @@ static gi8_status check_activations(const float *x, int64_t k, int64_t m, size_t
     if (status != GI8_OK) {
         return status;
     }
-    if (m > 1 && (row_stride_bytes % sizeof(float) != 0 ||
-                  row_stride_bytes < (size_t)k * sizeof(float) ||
-                  row_stride_bytes > (size_t)PTRDIFF_MAX / (size_t)m)) {
+    if (m > 1 &&
+        (row_stride_bytes % sizeof(float) != 0 || row_stride_bytes < (size_t)k * sizeof(float) ||
+         row_stride_bytes > (size_t)PTRDIFF_MAX / (size_t)m)) {
         return GI8_ERR_SHAPE;
     }
     return isnan(threshold) || (m > 0 && x == NULL) ? GI8_ERR_ARGUMENT : GI8_OK;

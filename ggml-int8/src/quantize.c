@@ -65,9 +65,7 @@ static gi8_status quantize_rows(const float *x, int64_t k, int64_t rows, int8_t 
         if (isnan(absmax[row])) {
             status = GI8_ERR_NOT_FINITE;
         }
-        if (k > 0) {
-            gi8i_codes(x_row, k, gi8_int8_factor(absmax[row]), codes + row * k);
-        }
+        gi8i_codes(x_row, k, gi8_int8_factor(absmax[row]), codes + row * k);
     }
     return status;
 }
@@ -152,9 +150,16 @@ gi8_status gi8_quantize_vectorwise(const float *x, int64_t ne0, int64_t ne1, int
     if (axis != 0 && axis != 1) {
         return GI8_ERR_ARGUMENT;
     }
-    gi8_status status = check_call(x, codes, absmax, ne0, ne1, axis == 0 ? ne1 : ne0);
+    const int64_t vectors = axis == 0 ? ne1 : ne0;
+    gi8_status status = check_call(x, codes, absmax, ne0, ne1, vectors);
     if (status != GI8_OK) {
         return status;
+    }
+    if (ne0 == 0 || ne1 == 0) {
+        for (int64_t i = 0; i < vectors; i++) {
+            absmax[i] = 0.0f;
+        }
+        return GI8_OK;
     }
     return axis == 0 ? quantize_rows(x, ne0, ne1, codes, absmax)
                      : quantize_columns(x, ne0, ne1, codes, absmax);
@@ -166,7 +171,7 @@ gi8_status gi8_dequantize_vectorwise(const int8_t *codes, const float *absmax, i
         return GI8_ERR_ARGUMENT;
     }
     gi8_status status = check_call(x, codes, absmax, ne0, ne1, axis == 0 ? ne1 : ne0);
-    if (status != GI8_OK) {
+    if (status != GI8_OK || ne0 == 0 || ne1 == 0) {
         return status;
     }
     if (axis == 0) {

@@ -6,7 +6,7 @@
 
 #include "ggml-int8/gi8_status.h"
 
-/* GI8_OK where a matrix of n rows of k elements is well-formed and its bytes as F32 can be counted. */
+/* GI8_OK, or GI8_ERR_SHAPE where k or n is negative or the bytes of [k, n] as F32 overflow. */
 gi8_status gi8i_check_matrix(int64_t k, int64_t n);
 
 /* codes[i] = rint(x[i] * factor); a factor of 0 gives 0 whatever x is. */

@@ -18,6 +18,7 @@
  *   NULL      for a pointer whose comment does not allow it is GI8_ERR_ARGUMENT, except that an
  *             array without elements may be NULL.
  *   Failure   GI8_ERR_ARGUMENT, GI8_ERR_SHAPE and GI8_ERR_TYPE leave every output as it was.
+ *             GI8_ERR_SHAPE also stands for a matrix whose bytes as F32 exceed PTRDIFF_MAX.
  *   Threads   every function is thread-safe as long as no two calls write to the same memory.
  */
 #ifndef GI8_QUANTIZE_H
@@ -35,9 +36,9 @@ extern "C" {
 
 /* ---- The quantizers of the paper ------------------------------------------------------------- */
 
-/* The factor from values to codes: 127 / absmax, one fp32 division. It is 0 where there is no usable
- * factor, and then all codes are 0:
- *   absmax is 0, NaN or infinite, or
+/* The factor from values to codes: 127 / absmax, one fp32 division. It is 0 where there is no
+ * usable factor, and then all codes are 0:
+ *   absmax is 0, negative, NaN or infinite, or
  *   the division would overflow, which is so for absmax <= 127 * 2^-128 (about 3.73e-37); what is
  *   lost then is smaller than that.
  * For |x| <= absmax, rint(x * factor) lies in [-127, 127]. */
@@ -71,13 +72,14 @@ GI8_API gi8_status gi8_dequantize_absmax(const int8_t *codes, int64_t n, float a
  *   zero_point = (int32_t)rint(-127 - lo / scale);
  *   codes[i] = (int8_t)clamp(rint(x[i] / scale) + zero_point, -127, 127);
  * The range always takes in 0, so that 0.0 comes back exactly; for an x of both signs it is the
- * paper's range. Where (hi - lo) / 254 is below FLT_MIN (x is zero or nearly so, or n = 0): scale 0,
- * zero_point 0, all codes 0. Where x holds NaN or Inf: scale NaN, zero_point 0, all codes 0.
+ * paper's range. Where (hi - lo) / 254 is below FLT_MIN (x is zero or nearly so, or n = 0):
+ * scale 0, zero_point 0, all codes 0. Where x holds NaN or Inf: scale NaN, zero_point 0, all codes 0.
  * GI8_OK; GI8_ERR_ARGUMENT; GI8_ERR_SHAPE for n < 0; GI8_ERR_NOT_FINITE for NaN or Inf in x. */
 GI8_API gi8_status gi8_quantize_zeropoint(const float *x, int64_t n, int8_t *codes, float *scale,
                                           int32_t *zero_point);
 
-/* Back from gi8_quantize_zeropoint(): x[i] = (codes[i] - zero_point) * scale, in double, rounded once.
+/* Back from gi8_quantize_zeropoint(): x[i] = (codes[i] - zero_point) * scale, in double, rounded
+ * once.
  *   codes   [n]    I8
  *   x       [n]    F32, out
  * GI8_OK; GI8_ERR_ARGUMENT; GI8_ERR_SHAPE for n < 0. */
@@ -110,8 +112,8 @@ GI8_API gi8_status gi8_dequantize_rowwise(const int8_t *codes, const float *absm
  *   codes   [ne0, ne1]    I8, out
  *   axis    0: the vectors run along dimension 0: activations [K, M], and weights stored as an
  *              nn.Linear stores them, [K, N]: one row an output feature
- *           1: the vectors run along dimension 1: weights stored as the paper writes them, K rows of
- *              N values, [N, K]
+ *           1: the vectors run along dimension 1: weights stored as the paper writes them, K rows
+ *              of N values, [N, K]
  *   absmax  F32, out: [ne1] for axis 0, [ne0] for axis 1
  * It equals gi8_quantize_absmax() on every vector; for axis 0 that is gi8_quantize_rowwise(). A
  * vector with NaN or Inf gets codes 0 and absmax NaN, and the others are quantized all the same.
@@ -156,8 +158,8 @@ GI8_API gi8_status gi8_int8_dequantize_weight_rows(const int8_t *codes, const fl
                                                    int64_t k, int64_t n, float *w);
 
 /* The outlier columns of one call (paper, section 3.2): is_outlier[i] = some row of x has
- * |x[i]| >= threshold there. Inf is an outlier, NaN is not. A threshold <= 0 turns the decomposition
- * off: nothing is an outlier.
+ * |x[i]| >= threshold there. Inf is an outlier, NaN is not. A threshold <= 0 turns the
+ * decomposition off: nothing is an outlier.
  *   x           [k, m]    F32; row r begins r * row_stride_bytes after x
  *   is_outlier  [k]       out: 0 or 1
  *   count       [1]       out, may be NULL: the sum of is_outlier
@@ -202,11 +204,12 @@ GI8_API gi8_status gi8_int8_quantize_rows(const float *x, int64_t k, int64_t m,
  *   scratch  GI8_INT8_REFERENCE_SCRATCH(k) bytes of any alignment, overwritten
  * With O the outlier columns of the call (column mode) or of the row (per-token mode), and q and a
  * from gi8_int8_quantize_rows(), it equals
- *   acc = sum over i of q[i] * codes[i]                                               in int32, exact
- *   out = sum over i in O, ascending, of x[i] * codes[i] * (absmax[row] / 127)        in double
- *   y   = (float)(acc * (a / 127) * (absmax[row] / 127) + out + bias[row])            in double
+ *   acc = sum over i of q[i] * codes[i]                                             in int32, exact
+ *   out = sum over i in O, ascending, of x[i] * codes[i] * (absmax[row] / 127)      in double
+ *   y   = (float)(acc * (a / 127) * (absmax[row] / 127) + out + bias[row])          in double
  * so y is rounded once. Inf in x with threshold > 0 follows IEEE arithmetic: Inf times a code,
- * NaN where the code is 0. NaN in x, or Inf with threshold <= 0, makes its row of y NaN and no other.
+ * NaN where the code is 0. NaN in x, or Inf with threshold <= 0, makes its row of y NaN and no
+ * other.
  * GI8_OK; GI8_ERR_ARGUMENT (also for a threshold that is NaN, or a mode that is no gi8_outliers);
  * GI8_ERR_SHAPE for k < 1, k > GI8_INT8_MAX_K, n < 0 or m < 0. */
 GI8_API gi8_status gi8_int8_mul_mat_mixed_reference(const int8_t *codes, const float *absmax,
