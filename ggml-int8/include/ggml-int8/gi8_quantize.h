@@ -73,7 +73,8 @@ GI8_API gi8_status gi8_dequantize_absmax(const int8_t *codes, int64_t n, float a
  *   codes[i] = (int8_t)clamp(rint(x[i] / scale) + zero_point, -127, 127);
  * The range always takes in 0, so that 0.0 comes back exactly; for an x of both signs it is the
  * paper's range. Where (hi - lo) / 254 is below FLT_MIN (x is zero or nearly so, or n = 0):
- * scale 0, zero_point 0, all codes 0. Where x holds NaN or Inf: scale NaN, zero_point 0, all codes 0.
+ * scale 0, zero_point 0, all codes 0. Where x holds NaN or Inf: scale NaN, zero_point 0, all
+ * codes 0.
  * GI8_OK; GI8_ERR_ARGUMENT; GI8_ERR_SHAPE for n < 0; GI8_ERR_NOT_FINITE for NaN or Inf in x. */
 GI8_API gi8_status gi8_quantize_zeropoint(const float *x, int64_t n, int8_t *codes, float *scale,
                                           int32_t *zero_point);
