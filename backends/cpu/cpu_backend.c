@@ -1,0 +1,193 @@
+/* cpu_backend.c - the CPU backend: memory, plans, and the walk over the steps. */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cpu_impl.h"
+#include "isa.h"
+#include "memory.h"
+
+#define MAX_THREADS 1024
+
+typedef struct cpu_backend {
+    gi8_backend base; /* first: a gi8_backend * is a cpu_backend * */
+    gi8i_kernels kernels;
+    gi8i_pool *pool;
+    pthread_mutex_t turn; /* held while a plan executes */
+    gi8_allocator allocator;
+    char name[64];
+} cpu_backend;
+
+/* The working memory of a plan. */
+typedef struct plan_data {
+    void *scratch;
+    size_t scratch_bytes;
+} plan_data;
+
+static const gi8i_cpu_op *const ops[GI8_OP_COUNT] = {
+#define GI8_VIEW_OP(ENUM, name, params)
+#define GI8_OP(ENUM, name, n_src, params, flags) [GI8_OP_##ENUM] = &gi8i_cpu_op_##name,
+#include "ggml-int8/ops.def"
+#undef GI8_VIEW_OP
+#undef GI8_OP
+};
+
+static void cpu_free(gi8_backend *backend) {
+    cpu_backend *cpu = (cpu_backend *)backend;
+    gi8i_pool_free(cpu->pool);
+    pthread_mutex_destroy(&cpu->turn);
+    gi8_allocator allocator = cpu->allocator;
+    gi8i_cpu_free(&allocator, cpu, sizeof *cpu);
+}
+
+static const char *cpu_name(const gi8_backend *backend) {
+    return ((const cpu_backend *)backend)->name;
+}
+
+static bool cpu_supports(const gi8_backend *backend, const gi8_tensor *node, gi8_error *reason) {
+    (void)backend;
+    if ((unsigned)node->op >= GI8_OP_COUNT || ops[node->op] == NULL) {
+        gi8_error_set(reason, GI8_ERR_UNSUPPORTED, "cpu backend: %s: operation %d is unknown",
+                      node->name, (int)node->op);
+        return false;
+    }
+    return true;
+}
+
+static void *cpu_memory_alloc(gi8_backend *backend, size_t size, gi8_error *error) {
+    void *memory = gi8i_cpu_alloc(&((cpu_backend *)backend)->allocator, size);
+    if (memory == NULL) {
+        gi8_error_set(error, GI8_ERR_MEMORY, "cpu backend: out of memory (%zu bytes)", size);
+        return NULL;
+    }
+    memset(memory, 0, size);
+    return memory;
+}
+
+static void cpu_memory_free(gi8_backend *backend, void *memory, size_t size) {
+    gi8i_cpu_free(&((cpu_backend *)backend)->allocator, memory, size);
+}
+
+static gi8_status cpu_memory_copy(gi8_backend *backend, void *dst, const void *src, size_t size,
+                                  gi8_error *error) {
+    (void)backend;
+    (void)error;
+    if (size > 0) {
+        memcpy(dst, src, size);
+    }
+    return GI8_OK;
+}
+
+static void cpu_plan_release(gi8_backend *backend, gi8_plan_view *plan) {
+    cpu_backend *cpu = (cpu_backend *)backend;
+    plan_data *data = plan->backend_data;
+    if (data != NULL) {
+        gi8i_cpu_free(&cpu->allocator, data->scratch, data->scratch_bytes);
+        gi8i_cpu_free(&cpu->allocator, data, sizeof *data);
+        plan->backend_data = NULL;
+    }
+}
+
+static gi8_status cpu_plan_prepare(gi8_backend *backend, gi8_plan_view *plan, gi8_error *error) {
+    cpu_backend *cpu = (cpu_backend *)backend;
+    int n_threads = gi8i_pool_n_threads(cpu->pool);
+    size_t scratch_bytes = 0;
+    for (int64_t i = 0; i < plan->n_steps; i++) {
+        const gi8_tensor *node = plan->steps[i].node;
+        const gi8i_cpu_op *op = ops[node->op];
+        plan->steps[i].kernel = op;
+        size_t bytes = op->scratch_bytes != NULL ? op->scratch_bytes(node, n_threads) : 0;
+        scratch_bytes = bytes > scratch_bytes ? bytes : scratch_bytes;
+    }
+    plan_data *data = gi8i_cpu_alloc(&cpu->allocator, sizeof *data);
+    void *scratch = NULL;
+    if (data != NULL && scratch_bytes > 0 && scratch_bytes <= PTRDIFF_MAX) {
+        scratch = gi8i_cpu_alloc(&cpu->allocator, scratch_bytes);
+    }
+    if (data == NULL || (scratch == NULL && scratch_bytes > 0)) {
+        gi8i_cpu_free(&cpu->allocator, data, sizeof *data);
+        return gi8_error_set(error, GI8_ERR_MEMORY,
+                             "cpu backend: no working memory for the plan (%zu bytes)", scratch_bytes);
+    }
+    *data = (plan_data){scratch, scratch_bytes};
+    plan->backend_data = data;
+    plan->scratch_bytes = scratch_bytes;
+    return GI8_OK;
+}
+
+static gi8_status cpu_plan_execute(gi8_backend *backend, gi8_plan_view *plan, gi8_error *error) {
+    cpu_backend *cpu = (cpu_backend *)backend;
+    const plan_data *data = plan->backend_data;
+    plan->outliers = (gi8_outlier_stats){0, 0};
+    gi8i_cpu_run run = {&cpu->kernels, cpu->pool, data->scratch, &plan->outliers};
+    gi8_status status = GI8_OK;
+    pthread_mutex_lock(&cpu->turn);
+    for (int64_t i = 0; i < plan->n_steps && status == GI8_OK; i++) {
+        const gi8_step *step = &plan->steps[i];
+        status = plan->poll(plan, i);
+        if (status == GI8_OK && gi8_nelements(step->node) > 0) {
+            ((const gi8i_cpu_op *)step->kernel)->run(&run, step);
+        }
+    }
+    pthread_mutex_unlock(&cpu->turn);
+    if (status != GI8_OK) {
+        gi8_error_set(error, status, "cpu backend: the run was cancelled");
+    }
+    return status;
+}
+
+static const gi8_backend_vtable cpu_vtable = {
+    .free = cpu_free,
+    .name = cpu_name,
+    .is_host = true,
+    .supports = cpu_supports,
+    .memory_alloc = cpu_memory_alloc,
+    .memory_free = cpu_memory_free,
+    .memory_write = cpu_memory_copy,
+    .memory_read = cpu_memory_copy,
+    .plan_prepare = cpu_plan_prepare,
+    .plan_execute = cpu_plan_execute,
+    .plan_release = cpu_plan_release,
+};
+
+gi8_backend *gi8_cpu_backend_create(const gi8_cpu_params *params, gi8_error *error) {
+    static const gi8_cpu_params defaults = {0};
+    params = params != NULL ? params : &defaults;
+    if (params->n_threads < 0 || params->n_threads > MAX_THREADS) {
+        gi8_error_set(error, GI8_ERR_ARGUMENT, "cpu backend: n_threads is %d, expected 0 to %d",
+                      params->n_threads, MAX_THREADS);
+        return NULL;
+    }
+    gi8_cpu_isa isa;
+    if (gi8i_cpu_choose_isa(params->limit_isa, params->isa, &isa, error) != GI8_OK) {
+        return NULL;
+    }
+    int n_threads = params->n_threads > 0 ? params->n_threads : gi8_cpu_available_cores();
+    n_threads = n_threads > MAX_THREADS ? MAX_THREADS : n_threads;
+    const gi8_allocator *allocator =
+        params->allocator != NULL ? params->allocator : &gi8i_cpu_libc_allocator;
+
+    cpu_backend *cpu = gi8i_cpu_alloc(allocator, sizeof *cpu);
+    if (cpu == NULL) {
+        gi8_error_set(error, GI8_ERR_MEMORY, "cpu backend: out of memory (%zu bytes)", sizeof *cpu);
+        return NULL;
+    }
+    memset(cpu, 0, sizeof *cpu);
+    cpu->base.vtable = &cpu_vtable;
+    cpu->allocator = *allocator;
+    cpu->pool = gi8i_pool_create(n_threads, allocator, error);
+    if (cpu->pool == NULL) {
+        gi8i_cpu_free(allocator, cpu, sizeof *cpu);
+        return NULL;
+    }
+    pthread_mutex_init(&cpu->turn, NULL);
+    gi8i_kernels_choose(isa, &cpu->kernels);
+    snprintf(cpu->name, sizeof cpu->name, "cpu (%s, %d thread%s)", gi8_cpu_isa_name(isa), n_threads,
+             n_threads == 1 ? "" : "s");
+    if (params->log != NULL) {
+        params->log(params->log_user, cpu->name);
+    }
+    return &cpu->base;
+}

@@ -1,0 +1,3 @@
+/* scalar.c - attention in plain C. */
+#include "../simd/scalar.h"
+#include "body.h"

@@ -1,0 +1,3 @@
+/* scalar.c - binary in plain C. */
+#include "../simd/scalar.h"
+#include "body.h"

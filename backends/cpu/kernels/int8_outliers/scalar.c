@@ -1,0 +1,3 @@
+/* scalar.c - int8_outliers in plain C. */
+#include "../simd/scalar.h"
+#include "body.h"

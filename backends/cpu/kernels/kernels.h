@@ -1,0 +1,137 @@
+/* kernels.h - the kernels: what each computes, and the table of those that a backend uses.
+ *
+ * Every variant of a kernel gives the same bits: each fixes one order of operations, vectors of 16
+ * lanes in all of them. So what a model says does not depend on the machine.
+ * All pointers may have any alignment that their element type allows. Strides are in elements unless
+ * they are called _bytes.
+ */
+#ifndef GI8I_CPU_KERNELS_H
+#define GI8I_CPU_KERNELS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gi8_cpu.h"
+
+/* Before a loop over a register tile in a vector variant: its bounds are constants, and its arrays
+ * become registers. */
+#if !defined(__AVX2__)
+#define GI8I_UNROLL
+#elif defined(__clang__)
+#define GI8I_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define GI8I_UNROLL _Pragma("GCC unroll 8")
+#endif
+
+/* Rows of quantized activations are padded with zeros to a multiple of this many codes. */
+#define GI8I_CODES_ALIGN 64
+/* Rows of w (columns of y) that the kernels of the int8 op work on at a time, at most. */
+#define GI8I_BLOCK_N 64
+/* Columns of w in an outlier panel, at most, and output features in one. */
+#define GI8I_PANEL_K 128
+#define GI8I_PANEL_N 16
+
+/* y[m][n] = sum over k of w[n][k] * x[m][k] in fp32 with fused multiply-add: lane k mod 16 of 16
+ * accumulators, k ascending (zeros make up the last 16), then the lanes as f_sum() does. */
+typedef struct gi8i_mul_mat_args {
+    gi8_type w_type; /* F32, F16, BF16 */
+    const char *w;
+    const char *x; /* F32 */
+    float *y;
+    size_t w_stride_bytes;
+    size_t x_stride_bytes;
+    size_t y_stride_bytes;
+    int64_t k, n, m;
+} gi8i_mul_mat_args;
+typedef void gi8i_mul_mat_fn(const gi8i_mul_mat_args *args);
+
+/* is_outlier[i] |= |x[i]| >= threshold; Inf is one, NaN is not. threshold > 0. */
+typedef void gi8i_mark_outliers_fn(const float *x, int64_t k, float threshold, uint8_t *is_outlier);
+
+/* One row of gi8_int8_quantize_rows(): codes q[0..k), zeros up to the next multiple of
+ * GI8I_CODES_ALIGN, and their sum. `skip` marks columns whose code is 0; NULL: none. */
+typedef void gi8i_quantize_fn(const float *x, int64_t k, float threshold, const uint8_t *skip,
+                              int8_t *q, float *absmax, int32_t *sum);
+
+/* acc[m][n] = sum over k of q[m][k] * w[n][k], exact. */
+typedef struct gi8i_int8_dot_args {
+    const int8_t *w; /* n rows of k codes */
+    const int8_t *q; /* m rows of q_stride codes; zeros from k on */
+    const int32_t *q_sum; /* the sum of each row of q */
+    int32_t *acc;         /* rows of GI8I_BLOCK_N */
+    int64_t q_stride;     /* k rounded up to a multiple of GI8I_CODES_ALIGN */
+    int64_t k, n, m;      /* n <= GI8I_BLOCK_N */
+} gi8i_int8_dot_args;
+typedef void gi8i_int8_dot_fn(const gi8i_int8_dot_args *args);
+
+/* out[m][n] += sum over i, ascending, of x[m][i] * panel[i][n], in double. Products of an fp32 number
+ * and a code are exact, so that fused or not is the same.
+ *   panel   codes of GI8I_PANEL_N rows of w at `count` <= GI8I_PANEL_K columns: [count][16]
+ *   x       rows of GI8I_PANEL_K doubles
+ *   out     rows of out_stride */
+typedef void gi8i_int8_outliers_fn(const int8_t *panel, int64_t count, const double *x, double *out,
+                                   int64_t out_stride, int64_t m);
+
+/* y[n] = (float)(acc[n] * (absmax_x / 127) * (absmax[n] / 127) + out[n] * (absmax[n] / 127) + bias[n])
+ * in double, every operation rounded, sums from left to right. `out` and `bias` may be NULL.
+ * scale[n] is absmax[n] / 127 in double. The arrays of n have room for a multiple of 16, y does not. */
+typedef void gi8i_int8_finish_fn(const int32_t *acc, const double *out, double scale_x,
+                                 const double *scale, const float *bias, int64_t n, float *y);
+
+/* Elementwise. y may be x (or a). */
+typedef enum gi8i_unary {
+    GI8I_UNARY_SCALE, /* x * factor */
+    GI8I_UNARY_RELU,
+    GI8I_UNARY_SILU,
+    GI8I_UNARY_GELU,
+    GI8I_UNARY_GELU_TANH
+} gi8i_unary;
+typedef void gi8i_unary_fn(gi8i_unary kind, float factor, const float *x, float *y, int64_t n);
+
+/* y = a + b or a * b; `repeat`: b has one element for all. */
+typedef void gi8i_binary_fn(bool multiply, const float *a, const float *b, bool repeat, float *y,
+                            int64_t n);
+
+/* One row: mean, then variance around it, in 16 lanes; gain and bias may be NULL. n >= 1. */
+typedef void gi8i_layer_norm_fn(const float *x, const float *gain, const float *bias, float eps,
+                                float *y, int64_t n);
+
+/* One row: y = softmax(x * factor + mask); `mask` has n elements, or one (`repeat`), or is NULL. */
+typedef void gi8i_soft_max_fn(const float *x, const float *mask, bool repeat, float factor, float *y,
+                              int64_t n);
+
+/* One query against the keys and values of positions 0 .. n - 1, n >= 1: blocks of 16 keys, a running
+ * maximum and sum (Milakov and Gimelshein 2018, algorithm 3). The result does not depend on what else
+ * is computed in the call. */
+typedef struct gi8i_attention_args {
+    const float *q; /* [d] */
+    gi8_type type; /* of k and v: F32 or F16 */
+    const char *k; /* n rows of d elements */
+    const char *v;
+    size_t k_stride_bytes;
+    size_t v_stride_bytes;
+    float *y; /* [d] */
+    float scale;
+    int64_t d, n;
+} gi8i_attention_args;
+typedef void gi8i_attention_fn(const gi8i_attention_args *args);
+
+/* The table that a backend uses. */
+typedef struct gi8i_kernels {
+#define GI8I_KERNEL(kernel) gi8i_##kernel##_fn *kernel;
+#define GI8I_KERNEL_VARIANT(kernel, variant, isa)
+#include "kernels.def"
+#undef GI8I_KERNEL
+#undef GI8I_KERNEL_VARIANT
+} gi8i_kernels;
+
+#define GI8I_KERNEL(kernel)
+#define GI8I_KERNEL_VARIANT(kernel, variant, isa) gi8i_##kernel##_fn gi8i_##kernel##_##variant;
+#include "kernels.def"
+#undef GI8I_KERNEL
+#undef GI8I_KERNEL_VARIANT
+
+/* The best variant of each kernel for `isa`. */
+void gi8i_kernels_choose(gi8_cpu_isa isa, gi8i_kernels *kernels);
+
+#endif

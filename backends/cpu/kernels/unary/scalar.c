@@ -1,0 +1,3 @@
+/* scalar.c - unary in plain C. */
+#include "../simd/scalar.h"
+#include "body.h"

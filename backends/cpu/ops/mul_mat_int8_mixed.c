@@ -1,0 +1,284 @@
+/* mul_mat_int8_mixed.c - LLM.int8() (Dettmers et al. 2022) in three passes, each shared among the
+ * threads:
+ *
+ *   mark       which columns hold an outlier, in any row of the call
+ *   quantize   each row of x to codes; its outliers to a compact list
+ *   product    block by block of y: exact int8 sums, the outlier columns in double, one rounding
+ *
+ * Integers are exact and the rest is computed in double in one order (int8_finish, int8_outliers), so
+ * that the result has the same bits with every kernel variant, number of threads and block size.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "../cpu_impl.h"
+
+#define BLOCK_M 48 /* rows of x in a block of y */
+
+/* Working memory of one thread. */
+typedef struct block_memory {
+    _Alignas(64) int32_t acc[BLOCK_M * GI8I_BLOCK_N];
+    _Alignas(64) double out[BLOCK_M * GI8I_BLOCK_N];
+    _Alignas(64) double x[BLOCK_M * GI8I_PANEL_K];
+    _Alignas(64) int8_t panel[GI8I_PANEL_K * GI8I_PANEL_N];
+    _Alignas(64) double scale[GI8I_BLOCK_N];
+    _Alignas(64) float bias[GI8I_BLOCK_N];
+    _Alignas(64) float y[GI8I_BLOCK_N];
+} block_memory;
+
+typedef struct mixed_job {
+    const gi8i_cpu_run *run;
+    const gi8_step *step;
+    const gi8_int8_params *params;
+    int64_t k, n, m;
+    int64_t k_padded;
+    int64_t blocks_m;
+    int64_t n_outliers;
+    /* Working memory. */
+    int8_t *q;           /* [k_padded, m] codes */
+    int32_t *q_sum;      /* [m] */
+    float *absmax;       /* [m] */
+    uint8_t *is_outlier; /* [k] */
+    int32_t *outliers;   /* [k] the marked columns, ascending */
+    float *x_outliers;   /* [k, m] x at those columns, rows of n_outliers elements */
+    float *rows;         /* [k, n_threads] a row of x as fp32, where x is of another type */
+    block_memory *blocks; /* [n_threads] */
+} mixed_job;
+
+/* Hands out parts of the working memory, or only adds up their sizes. */
+typedef struct layout {
+    char *base;
+    size_t used;
+    bool overflow;
+} layout;
+
+static void *take(layout *l, int64_t count, int64_t each, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(count, each, &bytes) || __builtin_mul_overflow(bytes, size, &bytes) ||
+        __builtin_add_overflow(bytes, (size_t)63, &bytes) ||
+        __builtin_add_overflow(l->used, bytes & ~(size_t)63, &bytes)) {
+        l->overflow = true;
+        return NULL;
+    }
+    void *p = l->base != NULL ? l->base + l->used : NULL;
+    l->used = bytes;
+    return p;
+}
+
+static void lay_out(mixed_job *job, layout *l, const gi8_tensor *node, int n_threads) {
+    const gi8_tensor *x = node->src[3];
+    job->params = node->params;
+    job->k = x->ne[0];
+    job->n = node->ne[0];
+    job->m = gi8_nrows(x);
+    job->k_padded = (job->k + GI8I_CODES_ALIGN - 1) / GI8I_CODES_ALIGN * GI8I_CODES_ALIGN;
+    job->blocks_m = (job->m + BLOCK_M - 1) / BLOCK_M;
+    job->q = take(l, job->k_padded, job->m, sizeof *job->q);
+    job->q_sum = take(l, job->m, 1, sizeof *job->q_sum);
+    job->absmax = take(l, job->m, 1, sizeof *job->absmax);
+    job->blocks = take(l, n_threads, 1, sizeof *job->blocks);
+    if (x->type != GI8_TYPE_F32) {
+        job->rows = take(l, job->k, n_threads, sizeof *job->rows);
+    }
+    if (job->params->threshold > 0.0f) {
+        job->is_outlier = take(l, job->k, 1, sizeof *job->is_outlier);
+        job->outliers = take(l, job->k, 1, sizeof *job->outliers);
+        job->x_outliers = take(l, job->k, job->m, sizeof *job->x_outliers);
+    }
+}
+
+static size_t mixed_scratch_bytes(const gi8_tensor *node, int n_threads) {
+    mixed_job job = {0};
+    layout l = {0};
+    lay_out(&job, &l, node, n_threads);
+    return l.overflow ? SIZE_MAX : l.used;
+}
+
+/* Elements [first, first + count) of a row of x as fp32. */
+static const float *load_x(const mixed_job *job, int64_t row, int64_t first, int64_t count,
+                           int thread) {
+    const gi8_tensor *x = job->step->node->src[3];
+    const char *src = (const char *)job->step->src[3] + gi8i_row_offset(x, row) +
+                      (size_t)first * gi8_type_size(x->type);
+    if (x->type == GI8_TYPE_F32) {
+        return (const float *)(const void *)src;
+    }
+    float *copy = job->rows + thread * job->k;
+    gi8_convert_to_fp32(x->type, src, count, copy);
+    return copy;
+}
+
+/* ---- mark ---- */
+
+static void mark_columns(void *arg, int64_t begin, int64_t end, int thread) {
+    const mixed_job *job = arg;
+    memset(job->is_outlier + begin, 0, (size_t)(end - begin));
+    for (int64_t row = 0; row < job->m; row++) {
+        job->run->kernels->mark_outliers(load_x(job, row, begin, end - begin, thread), end - begin,
+                                         job->params->threshold, job->is_outlier + begin);
+    }
+}
+
+static void find_outliers(mixed_job *job) {
+    /* Pieces of whole cache lines of marks, so that no two threads write to one. */
+    int64_t grain = (gi8i_grain(job->m, 32768) + 63) / 64 * 64;
+    gi8i_pool_run(job->run->pool, job->k, grain, mark_columns, job);
+    int64_t count = 0;
+    for (int64_t i = 0; i < job->k; i += 8) {
+        uint64_t marks = 0;
+        memcpy(&marks, job->is_outlier + i, (size_t)(job->k - i < 8 ? job->k - i : 8));
+        for (int64_t j = i; marks != 0 && j < i + 8 && j < job->k; j++) {
+            job->outliers[count] = (int32_t)j;
+            count += job->is_outlier[j];
+        }
+    }
+    job->n_outliers = count;
+}
+
+/* ---- quantize ---- */
+
+static void quantize_rows(void *arg, int64_t begin, int64_t end, int thread) {
+    const mixed_job *job = arg;
+    float threshold = job->params->threshold;
+    bool by_column = job->params->outliers == GI8_OUTLIERS_COLUMN;
+    const uint8_t *skip = by_column && job->n_outliers > 0 ? job->is_outlier : NULL;
+    for (int64_t row = begin; row < end; row++) {
+        const float *x = load_x(job, row, 0, job->k, thread);
+        job->run->kernels->quantize(x, job->k, threshold, skip, job->q + row * job->k_padded,
+                                    job->absmax + row, job->q_sum + row);
+        for (int64_t i = 0; i < job->n_outliers; i++) {
+            float value = x[job->outliers[i]];
+            /* A column of another row's outlier: this row's entry went through int8. */
+            bool is_zero = !by_column && !(fabsf(value) >= threshold);
+            job->x_outliers[row * job->n_outliers + i] = is_zero ? 0.0f : value;
+        }
+    }
+}
+
+/* ---- product ---- */
+
+/* A block of y: rows m .. m + rows - 1, columns n .. n + columns - 1. */
+typedef struct block {
+    int64_t n, m;
+    int64_t columns, rows;
+} block;
+
+/* Codes of up to 16 rows of w at `count` outlier columns; zeros for rows that do not exist. */
+static void fill_panel(const mixed_job *job, int64_t n, int64_t rows, int64_t first, int64_t count,
+                       int8_t *panel) {
+    const int8_t *w = (const int8_t *)job->step->src[0] + n * job->k;
+    const int32_t *columns = job->outliers + first;
+    if (rows < GI8I_PANEL_N) {
+        memset(panel, 0, (size_t)count * GI8I_PANEL_N);
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t i = 0; i < count; i++) {
+            panel[i * GI8I_PANEL_N + r] = w[r * job->k + columns[i]];
+        }
+    }
+}
+
+static void add_outliers(const mixed_job *job, const block *b, block_memory *memory) {
+    memset(memory->out, 0, (size_t)b->rows * GI8I_BLOCK_N * sizeof *memory->out);
+    for (int64_t first = 0; first < job->n_outliers; first += GI8I_PANEL_K) {
+        int64_t rest = job->n_outliers - first;
+        int64_t count = rest < GI8I_PANEL_K ? rest : GI8I_PANEL_K;
+        for (int64_t j = 0; j < b->rows; j++) {
+            const float *x = job->x_outliers + (b->m + j) * job->n_outliers + first;
+            for (int64_t i = 0; i < count; i++) {
+                memory->x[j * GI8I_PANEL_K + i] = (double)x[i];
+            }
+        }
+        for (int64_t n = 0; n < b->columns; n += GI8I_PANEL_N) {
+            int64_t left = b->columns - n;
+            fill_panel(job, b->n + n, left < GI8I_PANEL_N ? left : GI8I_PANEL_N, first, count,
+                       memory->panel);
+            job->run->kernels->int8_outliers(memory->panel, count, memory->x, memory->out + n,
+                                             GI8I_BLOCK_N, b->rows);
+        }
+    }
+}
+
+static void sum_codes(const mixed_job *job, const block *b, block_memory *memory) {
+    if (job->params->outliers == GI8_OUTLIERS_COLUMN && job->n_outliers == job->k) {
+        memset(memory->acc, 0, (size_t)b->rows * GI8I_BLOCK_N * sizeof *memory->acc);
+        return;
+    }
+    gi8i_int8_dot_args args = {
+        .w = (const int8_t *)job->step->src[0] + b->n * job->k,
+        .q = job->q + b->m * job->k_padded,
+        .q_sum = job->q_sum + b->m,
+        .acc = memory->acc,
+        .q_stride = job->k_padded,
+        .k = job->k,
+        .n = b->columns,
+        .m = b->rows,
+    };
+    job->run->kernels->int8_dot(&args);
+}
+
+/* Scales and bias of the block's columns; returns the bias, NULL where there is none. */
+static const float *load_columns(const mixed_job *job, const block *b, block_memory *memory) {
+    const float *absmax = (const float *)job->step->src[1] + b->n;
+    const gi8_tensor *bias = job->step->node->src[2];
+    for (int64_t i = 0; i < GI8I_BLOCK_N; i++) {
+        memory->scale[i] = i < b->columns ? (double)absmax[i] / 127.0 : 0.0;
+    }
+    if (bias == NULL) {
+        return NULL;
+    }
+    const char *src = (const char *)job->step->src[2] + (size_t)b->n * gi8_type_size(bias->type);
+    memset(memory->bias, 0, sizeof memory->bias);
+    gi8_convert_to_fp32(bias->type, src, b->columns, memory->bias);
+    return memory->bias;
+}
+
+static void compute_block(const mixed_job *job, const block *b, block_memory *memory) {
+    gi8_type out_type = job->params->out_type;
+    const float *bias = load_columns(job, b, memory);
+    sum_codes(job, b, memory);
+    if (job->n_outliers > 0) {
+        add_outliers(job, b, memory);
+    }
+    for (int64_t j = 0; j < b->rows; j++) {
+        const double *out = job->n_outliers > 0 ? memory->out + j * GI8I_BLOCK_N : NULL;
+        int64_t first = (b->m + j) * job->n + b->n;
+        void *dst = (char *)job->step->dst + (size_t)first * gi8_type_size(out_type);
+        float *y = out_type == GI8_TYPE_F32 ? dst : memory->y;
+        job->run->kernels->int8_finish(memory->acc + j * GI8I_BLOCK_N, out,
+                                       (double)job->absmax[b->m + j] / 127.0, memory->scale, bias,
+                                       b->columns, y);
+        if (out_type != GI8_TYPE_F32) {
+            gi8_convert_from_fp32(out_type, y, b->columns, dst);
+        }
+    }
+}
+
+static void compute_blocks(void *arg, int64_t begin, int64_t end, int thread) {
+    const mixed_job *job = arg;
+    for (int64_t i = begin; i < end; i++) {
+        /* Neighbours share rows of w: those come from memory once, x from a cache. */
+        block b = {.n = i / job->blocks_m * GI8I_BLOCK_N, .m = i % job->blocks_m * BLOCK_M};
+        b.columns = job->n - b.n < GI8I_BLOCK_N ? job->n - b.n : GI8I_BLOCK_N;
+        b.rows = job->m - b.m < BLOCK_M ? job->m - b.m : BLOCK_M;
+        compute_block(job, &b, job->blocks + thread);
+    }
+}
+
+static void run_mixed(const gi8i_cpu_run *run, const gi8_step *step) {
+    mixed_job job = {.run = run, .step = step};
+    layout l = {.base = run->scratch};
+    lay_out(&job, &l, step->node, gi8i_pool_n_threads(run->pool));
+    if (job.params->threshold > 0.0f) {
+        find_outliers(&job);
+    }
+    run->outliers->columns += job.k;
+    run->outliers->outlier_columns += job.n_outliers;
+    gi8i_pool_run(run->pool, job.m, gi8i_grain(job.k, 16384), quantize_rows, &job);
+    int64_t blocks_n = (job.n + GI8I_BLOCK_N - 1) / GI8I_BLOCK_N;
+    int64_t rows = job.m < BLOCK_M ? job.m : BLOCK_M;
+    int64_t cost = (rows + 7) / 8 * job.k * GI8I_BLOCK_N;
+    gi8i_pool_run(run->pool, blocks_n * job.blocks_m, gi8i_grain(cost, 262144), compute_blocks, &job);
+}
+
+const gi8i_cpu_op gi8i_cpu_op_mul_mat_int8_mixed = {mixed_scratch_bytes, run_mixed};

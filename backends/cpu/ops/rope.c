@@ -1,0 +1,91 @@
+/* rope.c - rotary position embedding, half-rotation form. */
+#include <math.h>
+
+#include "../cpu_impl.h"
+
+typedef struct rope_job {
+    const gi8_step *step;
+    float *frequencies; /* [n_rot / 2] */
+    float *tables;      /* [n_rot, n_threads]: cosines, then sines */
+    int64_t half;
+} rope_job;
+
+/* sin and cos of an fp32 angle, computed in double and rounded once, so that they do not depend on
+ * the C library. The quotient by pi/2 is below 2^31 * 2^24; pi/2 is taken away in three parts of 33
+ * bits and less (Cody and Waite), exact for angles below 2^20 and good to 1e-7 up to 2^31. */
+static void sin_cos(float angle, float *sine, float *cosine) {
+    double a = (double)angle;
+    double turns = rint(a * 0.63661977236758134308);
+    double r = a - turns * 1.5707963267341256e+00;
+    r -= turns * 6.0771005063039660e-11;
+    r -= turns * 2.0222662487959506e-21;
+    double r2 = r * r;
+    /* Taylor series: |r| <= pi/4, so that the first term left out is below 1e-13. */
+    double s = r * (1.0 + r2 * (-1.0 / 6 + r2 * (1.0 / 120 + r2 * (-1.0 / 5040 + r2 * (1.0 / 362880 +
+                    r2 * (-1.0 / 39916800 + r2 * (1.0 / 6227020800.0)))))));
+    double c = 1.0 + r2 * (-1.0 / 2 + r2 * (1.0 / 24 + r2 * (-1.0 / 720 + r2 * (1.0 / 40320 +
+               r2 * (-1.0 / 3628800 + r2 * (1.0 / 479001600.0))))));
+    int quadrant = (int)(int64_t)fmod(turns, 4.0) & 3;
+    double sin_value = (quadrant & 1) != 0 ? c : s;
+    double cos_value = (quadrant & 1) != 0 ? s : c;
+    *sine = (float)((quadrant & 2) != 0 ? -sin_value : sin_value);
+    *cosine = (float)(quadrant == 1 || quadrant == 2 ? -cos_value : cos_value);
+}
+
+static void rotate(const float *x, const float *cosine, const float *sine, int64_t half, float *y) {
+    for (int64_t i = 0; i < half; i++) {
+        float low = x[i];
+        float high = x[i + half];
+        y[i] = low * cosine[i] - high * sine[i];
+        y[i + half] = high * cosine[i] + low * sine[i];
+    }
+}
+
+static void tokens(void *arg, int64_t begin, int64_t end, int thread) {
+    const rope_job *job = arg;
+    const gi8_step *step = job->step;
+    const gi8_tensor *x = step->node->src[0];
+    const int32_t *positions = step->src[1];
+    int64_t half = job->half;
+    float *cosine = job->tables + thread * 2 * half;
+    float *sine = cosine + half;
+    for (int64_t t = begin; t < end; t++) {
+        for (int64_t i = 0; i < half; i++) {
+            sin_cos((float)positions[t] * job->frequencies[i], sine + i, cosine + i);
+        }
+        for (int64_t h = 0; h < x->ne[1]; h++) {
+            const char *src = (const char *)step->src[0] + (size_t)h * x->nb[1] + (size_t)t * x->nb[2];
+            const float *from = (const float *)(const void *)src;
+            float *to = (float *)step->dst + (t * x->ne[1] + h) * x->ne[0];
+            rotate(from, cosine, sine, half, to);
+            for (int64_t i = 2 * half; i < x->ne[0]; i++) {
+                to[i] = from[i];
+            }
+        }
+    }
+}
+
+static size_t rope_scratch_bytes(const gi8_tensor *node, int n_threads) {
+    const gi8_rope_params *params = node->params;
+    return (size_t)params->n_rot * (size_t)(n_threads + 1) * sizeof(float);
+}
+
+static void run_rope(const gi8i_cpu_run *run, const gi8_step *step) {
+    const gi8_rope_params *params = step->node->params;
+    const gi8_tensor *x = step->node->src[0];
+    rope_job job = {
+        .step = step,
+        .frequencies = run->scratch,
+        .tables = (float *)run->scratch + params->n_rot,
+        .half = params->n_rot / 2,
+    };
+    for (int64_t i = 0; i < job.half; i++) {
+        /* Rounded to fp32 where PyTorch rounds: the exponent, the power, its inverse. */
+        float exponent = (float)(2 * i) / (float)params->n_rot;
+        float power = (float)pow((double)params->base, (double)exponent);
+        job.frequencies[i] = 1.0f / power * params->freq_scale;
+    }
+    gi8i_pool_run(run->pool, x->ne[2], gi8i_grain(x->ne[0] * x->ne[1], 8192), tokens, &job);
+}
+
+const gi8i_cpu_op gi8i_cpu_op_rope = {rope_scratch_bytes, run_rope};

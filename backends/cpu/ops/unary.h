@@ -1,0 +1,10 @@
+/* unary.h - what the elementwise operations of one source share. */
+#ifndef GI8I_CPU_OPS_UNARY_H
+#define GI8I_CPU_OPS_UNARY_H
+
+#include "../cpu_impl.h"
+
+/* dst = kind(src[0]), shared among the threads. */
+void gi8i_cpu_run_unary(const gi8i_cpu_run *run, const gi8_step *step, gi8i_unary kind, float factor);
+
+#endif
