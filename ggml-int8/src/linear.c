@@ -305,8 +305,8 @@ gi8_status gi8_linear_int8_load_bias(gi8_linear_int8 *linear, gi8_type type, con
 
 gi8_tensor *gi8_linear_int8_forward(gi8_context *ctx, const gi8_linear_int8 *linear,
                                     gi8_tensor *x) {
-    if (linear == NULL) {
-        return NULL;
+    if (linear == NULL) { /* leaves an error in ctx, as any builder without its source */
+        return gi8_mul_mat_int8_mixed(ctx, NULL, NULL, NULL, x, NULL);
     }
     return gi8_mul_mat_int8_mixed(ctx, linear->codes, linear->absmax, linear->bias, x, &linear->op);
 }
