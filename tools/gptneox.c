@@ -26,6 +26,7 @@ typedef struct program {
     gptneox_model *model;
     gptneox_session *session;
     gptneox_sampler *sampler;
+    uint64_t seed; /* of the sampler */
     const gptneox_tokenizer *tokenizer;
     int32_t pending; /* a token that was generated and is not in the session yet; -1: none */
     int32_t latest;  /* the token that was generated last */
@@ -94,11 +95,6 @@ static bool on_load_progress(void *user, uint64_t done, uint64_t total) {
                 (double)done / (double)total * 100);
     }
     return atomic_load(&interrupts) == 0;
-}
-
-static void on_backend_log(void *user, const char *line) {
-    (void)user;
-    fprintf(stderr, "%s\n", line);
 }
 
 static void print_configuration(const program *p, const char *dir) {
@@ -176,7 +172,7 @@ static bool should_cancel(void *user) {
 
 static gi8_status load(program *p, const char *dir, gi8_error *error) {
     const gptneox_options *o = &p->options;
-    gi8_cpu_params cpu = {.n_threads = o->n_threads, .log = o->verbose ? on_backend_log : NULL};
+    gi8_cpu_params cpu = {.n_threads = o->n_threads};
     p->backend = gi8_cpu_backend_create(&cpu, error);
     if (p->backend == NULL) {
         return error->status;
@@ -217,19 +213,15 @@ static gi8_status create_sampler(program *p, gi8_error *error) {
     const gptneox_options *o = &p->options;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t seed = o->seed >= 0 ? (uint64_t)o->seed
-                                 : (uint64_t)(now.tv_sec ^ now.tv_nsec) & UINT32_MAX;
+    p->seed = o->seed >= 0 ? (uint64_t)o->seed : (uint64_t)(now.tv_sec ^ now.tv_nsec) & UINT32_MAX;
     gptneox_sampler_params params = {.temperature = o->temperature,
                                      .top_k = o->top_k,
                                      .top_p = o->top_p,
                                      .min_p = o->min_p,
                                      .repeat_penalty = o->repeat_penalty,
                                      .repeat_last_n = o->repeat_last_n,
-                                     .seed = seed};
+                                     .seed = p->seed};
     p->sampler = gptneox_sampler_create(&params, error);
-    if (p->sampler != NULL) {
-        fprintf(stderr, "seed: %" PRIu64 "\n", seed);
-    }
     return p->sampler != NULL ? GI8_OK : error->status;
 }
 
@@ -338,6 +330,7 @@ static int run_once(program *p, const char *text, size_t size) {
     if (status != GI8_OK) {
         return fail(&error);
     }
+    fprintf(stderr, "seed: %" PRIu64 "\n", p->seed);
     if (write_text(p, text, size)) {
         status = answer(p, ids, n_ids, &error);
     }
@@ -357,6 +350,7 @@ static int run_interactive(program *p) {
     char *line = NULL;
     size_t capacity = 0;
     int code = TOOL_EXIT_OK;
+    fprintf(stderr, "seed: %" PRIu64 "\n", p->seed);
     for (;;) {
         atomic_store(&interrupts, 0);
         fprintf(stderr, "> ");

@@ -1,6 +1,7 @@
+# shellcheck shell=bash
 # setup.sh - sourced by quickstart.sh, test.sh and .ci/run: packages, and steps that are quiet unless
 # they fail. Defines need_packages, step and build_jobs; goes to the root of the repository.
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 # step WHAT COMMAND...: runs a command, showing its output only if it fails.
 step() {
