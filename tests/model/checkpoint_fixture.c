@@ -38,6 +38,7 @@ const char *temp_path(temp_dir *dir, const char *name) {
 }
 
 void temp_write(temp_dir *dir, const char *name, const void *data, size_t size) {
+    remove(temp_path(dir, name)); /* overwriting would make some file systems write to the disk */
     FILE *file = fopen(temp_path(dir, name), "wb");
     assert_non_null(file);
     assert_int_equal(fwrite(data, 1, size, file), size);
