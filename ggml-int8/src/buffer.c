@@ -81,7 +81,7 @@ static gi8_status check_range(const char *function, const gi8_tensor *t, size_t 
         return gi8_error_set(error, GI8_ERR_ARGUMENT, "%s: the %s is NULL", function,
                              t == NULL ? "tensor" : "data");
     }
-    if (t->op != GI8_OP_NONE || t->data == NULL) {
+    if (t->data == NULL) {
         return gi8_error_set(error, GI8_ERR_ARGUMENT, "%s: \"%s\" is not a leaf that has memory",
                              function, t->name);
     }

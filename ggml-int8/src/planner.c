@@ -106,7 +106,9 @@ typedef struct layout_work {
     gi8i_layout *layout;
     const gi8_graph *graph;
     gi8i_layout_params params;
-    int64_t *last_use; /* of each node and leaf that is a root: the step of its last reader */
+    /* Of each root: the step of its last reader; n_steps where the memory is kept to the end, as
+     * it is for leaves and outputs; -1 once it is given away. */
+    int64_t *last_use;
     free_list free;
     size_t in_use; /* bytes of results */
 } layout_work;
@@ -132,7 +134,7 @@ static void list_steps(layout_work *w) {
 static void find_last_uses(layout_work *w) {
     for (int64_t step = 0; step < w->layout->n_steps; step++) {
         const gi8_tensor *node = node_of_step(w, step);
-        w->last_use[index_of_root(w, node)] = step;
+        w->last_use[w->layout->steps[step]] = step;
         for (int i = 0; i < GI8_MAX_SRC; i++) {
             if (node->src[i] != NULL) {
                 w->last_use[index_of_root(w, node->src[i])] = step;
@@ -159,11 +161,10 @@ static size_t guard_bytes(const layout_work *w) {
 }
 
 /* A place for node or leaf `index`, which is `t`. */
-static gi8_status new_place(layout_work *w, int64_t index, const gi8_tensor *t, int64_t first,
-                            gi8_error *error) {
+static gi8_status new_place(layout_work *w, int64_t index, const gi8_tensor *t, gi8_error *error) {
     gi8i_layout *layout = w->layout;
     gi8i_place *place = &layout->places[layout->n_places];
-    *place = (gi8i_place){0, gi8_nbytes(t), first, w->last_use[index]};
+    *place = (gi8i_place){0, gi8_nbytes(t)};
     if (!take(&w->free, aligned_bytes(t) + guard_bytes(w), &place->offset)) {
         return gi8_error_set(error, GI8_ERR_MEMORY,
                              "plan: inputs and results up to \"%s\" take more than %td bytes",
@@ -180,32 +181,30 @@ static gi8_status place_inputs(layout_work *w, gi8_error *error) {
         int64_t index = w->graph->nodes.n + i;
         layout->place_of[index] = -1;
         if (leaf->data == NULL) {
-            gi8_status status = new_place(w, index, leaf, 0, error);
+            gi8_status status = new_place(w, index, leaf, error);
             if (status != GI8_OK) {
                 return status;
             }
             layout->input_bytes += aligned_bytes(leaf);
         }
     }
-    layout->n_input_places = layout->n_places;
     return GI8_OK;
 }
 
-/* True where the result of `node` may take the memory of its first source. That source must be a
- * result that fills its place and ends at this step (an output never does), and no other source may
- * look at the same memory, unless it is the very same tensor, which is read the same way. */
+/* True where the result of `node` may take the memory of its first source. That source must look
+ * at a whole result whose last use is this step (no input, weight or output), and no other
+ * source may look at that result, unless it is the very same tensor, which is read the same way. */
 static bool may_take_source(const layout_work *w, const gi8_tensor *node, int64_t step) {
     if (w->params.no_reuse || (gi8_op_get_info(node->op)->flags & GI8_OP_IN_PLACE) == 0) {
         return false;
     }
     const gi8_tensor *source = node->src[0];
     const gi8_tensor *root = gi8i_root(source);
-    int64_t index = index_of_root(w, source);
-    if (w->layout->place_of[index] < w->layout->n_input_places || w->last_use[index] != step) {
+    if (w->last_use[index_of_root(w, source)] != step) {
         return false;
     }
     if (source->type != node->type || !gi8_same_shape(source, node) || !gi8_is_contiguous(source) ||
-        source->view_offset != 0 || gi8_nbytes(source) != gi8_nbytes(root)) {
+        gi8_nbytes(source) != gi8_nbytes(root)) {
         return false;
     }
     for (int i = 1; i < GI8_MAX_SRC; i++) {
@@ -229,14 +228,12 @@ static gi8_status place_result(layout_work *w, int64_t step, gi8_error *error) {
     }
     if (may_take_source(w, node, step)) {
         int64_t source = index_of_root(w, node->src[0]);
-        int64_t place = layout->place_of[source];
-        layout->place_of[index] = place;
-        layout->places[place].last = w->last_use[index];
+        layout->place_of[index] = layout->place_of[source];
         layout->n_in_place++;
         w->last_use[source] = -1; /* the memory is no longer the source's to give back */
         return GI8_OK;
     }
-    gi8_status status = new_place(w, index, node, step, error);
+    gi8_status status = new_place(w, index, node, error);
     if (status == GI8_OK) {
         w->in_use += bytes;
         layout->peak_bytes = w->in_use > layout->peak_bytes ? w->in_use : layout->peak_bytes;
@@ -247,12 +244,12 @@ static gi8_status place_result(layout_work *w, int64_t step, gi8_error *error) {
 /* Gives back the memory of `t`'s root if it is a result whose last use was `step`. */
 static void release(layout_work *w, const gi8_tensor *t, int64_t step) {
     int64_t index = index_of_root(w, t);
-    int64_t place = w->layout->place_of[index];
-    if (w->params.no_reuse || place < w->layout->n_input_places || w->last_use[index] != step) {
+    if (w->params.no_reuse || w->last_use[index] != step) {
         return;
     }
+    const gi8i_place *place = &w->layout->places[w->layout->place_of[index]];
     size_t bytes = aligned_bytes(gi8i_root(t));
-    give(&w->free, w->layout->places[place].offset, bytes + guard_bytes(w));
+    give(&w->free, place->offset, bytes + guard_bytes(w));
     w->in_use -= bytes;
     w->last_use[index] = -1; /* once, also where the step reads it twice */
 }

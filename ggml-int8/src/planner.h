@@ -12,13 +12,10 @@ typedef struct gi8i_layout_params {
     bool guard;    /* leave GI8I_GUARD_BYTES before the first place and behind each */
 } gi8i_layout_params;
 
-/* Memory of one input, or of the results that use it one after the other in place. It is in use
- * from the step `first`, which writes it, to the step `last`, which reads it last, both included.
- * Inputs and outputs have last = n_steps, which is behind every step. */
+/* Memory of one input, or of the results that use it one after the other in place. */
 typedef struct gi8i_place {
     size_t offset; /* a multiple of GI8I_ALIGNMENT */
     size_t bytes;  /* of the tensor; the place takes the next multiple of GI8I_ALIGNMENT */
-    int64_t first, last;
 } gi8i_place;
 
 typedef struct gi8i_layout {
@@ -30,8 +27,8 @@ typedef struct gi8i_layout {
     int64_t *steps;
     int64_t n_steps;
 
-    gi8i_place *places; /* inputs first */
-    int64_t n_places, n_input_places;
+    gi8i_place *places;
+    int64_t n_places;
 
     size_t size; /* bytes of all memory: inputs, results, gaps and guards */
 

@@ -1,5 +1,5 @@
-/* mock_backend.h - a backend for tests of buffers, plans and layers: it computes a made-up value for
- * every operation, element by element, and looks over the core's shoulder. */
+/* mock_backend.h - a backend for tests of buffers, plans and layers: it computes a made-up value
+ * for every operation, element by element, and looks over the core's shoulder. */
 #ifndef MOCK_BACKEND_H
 #define MOCK_BACKEND_H
 
@@ -31,8 +31,8 @@ typedef struct mock_backend {
     size_t largest_read;
 } mock_backend;
 
-/* A backend in host memory, or in "device" memory: its addresses are no host addresses, and to follow
- * one ends the program. */
+/* A backend in host memory, or in "device" memory: its addresses are no host addresses, and to
+ * follow one ends the program. */
 mock_backend mock_host(void);
 mock_backend mock_device(void);
 

@@ -63,8 +63,8 @@ static void *random_weight(test_rng *rng, gi8_type type, int64_t n) {
     return w;
 }
 
-/* The layer holds what gi8_int8_quantize_weight_rows() makes of w, and dequantizes to codes * absmax /
- * 127. */
+/* The layer holds what gi8_int8_quantize_weight_rows() makes of w, and dequantizes to codes *
+ * absmax / 127. */
 static void assert_holds(gi8_linear_int8 *linear, gi8_type type, const void *w, int64_t k,
                          int64_t n) {
     int8_t *codes = malloc((size_t)(2 * k * n));

@@ -1,5 +1,5 @@
-/* test_plan.c - backends, buffers and plans: refusals, inputs and outputs, stopping, guards, failing
- * memory, and memory that the host cannot read. */
+/* test_plan.c - backends, buffers and plans: refusals, inputs and outputs, stopping, guards,
+ * failing memory, and memory that the host cannot read. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -182,7 +182,7 @@ static void test_buffers(void **state) {
     assert_true(value == 4.0f);
 }
 
-/* ---- what a plan refuses ---------------------------------------------------------------------- */
+/* ---- what a plan refuses --------------------------------------------------------------------- */
 
 static void test_arguments(void **state) {
     fixture *f = *state;
@@ -241,7 +241,7 @@ static void test_place_of_leaves(void **state) {
     gi8_buffer_free(on_other);
 }
 
-/* ---- inputs and outputs ----------------------------------------------------------------------- */
+/* ---- inputs and outputs ---------------------------------------------------------------------- */
 
 static void fill(float *values, int n, float first) {
     for (int i = 0; i < n; i++) {
@@ -249,7 +249,8 @@ static void fill(float *values, int n, float first) {
     }
 }
 
-/* The mock's soft_max and the like are made up: what counts is that reading gives what was written. */
+/* The mock's soft_max and the like are made up: what counts is that reading gives what was
+ * written. */
 static void check_inputs_and_outputs(fixture *f, mock_backend *mock) {
     gi8_tensor *x = input(f, "x");
     gi8_tensor *copy = gi8_set_name(gi8_cont(f->ctx, x), "copy");
@@ -347,7 +348,8 @@ static void test_no_reuse_reads_everything(void **state) {
     gi8_plan_free(plan);
 }
 
-/* Caches: leaves that a node writes into. They keep what was written, and nothing of them is placed. */
+/* Caches: leaves that a node writes into. They keep what was written, and nothing of them is
+ * placed. */
 static void check_cache(fixture *f, mock_backend *mock) {
     gi8_buffer *buffer = gi8_buffer_create(&mock->base, 128, NULL);
     gi8_tensor *cache = input(f, "cache");
@@ -425,7 +427,7 @@ static void test_stats(void **state) {
     gi8_plan_free(plan);
 }
 
-/* ---- stopping --------------------------------------------------------------------------------- */
+/* ---- stopping -------------------------------------------------------------------------------- */
 
 static void on_progress(void *user, int64_t done, int64_t total) {
     fixture *f = user;
@@ -501,7 +503,7 @@ static void test_device_errors(void **state) {
     gi8_plan_free(plan);
 }
 
-/* ---- guards ----------------------------------------------------------------------------------- */
+/* ---- guards ---------------------------------------------------------------------------------- */
 
 static void check_overrun(fixture *f, gi8_plan *plan, const gi8_tensor *node, int64_t offset,
                           const char *words) {
@@ -548,7 +550,7 @@ static void test_guards(void **state) {
     gi8_plan_free(plan);
 }
 
-/* ---- failing memory --------------------------------------------------------------------------- */
+/* ---- failing memory -------------------------------------------------------------------------- */
 
 static void test_failing_memory(void **state) {
     fixture *f = *state;

@@ -1,7 +1,8 @@
-/* test_planner.c - where plans put results: whatever a step reads must be what was written there.
+/* test_planner.c - where plans put results: whatever a step reads must be what was written
+ * there.
  *
- * Most tests look at the addresses of the steps, as a backend sees them, and keep a list of which root
- * owns which bytes; nothing here knows how the planner chooses. */
+ * Most tests look at the addresses of the steps, as a backend sees them, and keep a list of
+ * which root owns which bytes; nothing here knows how the planner chooses. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -139,8 +140,8 @@ static void check_step(ownership *o, const gi8_step *step) {
     }
 }
 
-/* Follows one execution: every source must still be there when it is read, and inputs and outputs at
- * the end. */
+/* Follows one execution: every source must still be there when it is read, and inputs and
+ * outputs at the end. */
 static void check_lifetimes(const gi8_plan *plan, const gi8_graph *graph,
                             const gi8_plan_view *view) {
     ownership o = {
@@ -171,7 +172,7 @@ static void check_lifetimes(const gi8_plan *plan, const gi8_graph *graph,
     free(o.at);
 }
 
-/* ---- figures, counted the slow way ------------------------------------------------------------ */
+/* ---- figures, counted the slow way ----------------------------------------------------------- */
 
 static bool is_output_root(const gi8_graph *graph, const gi8_tensor *root) {
     for (int64_t i = 0; i < gi8_graph_n_outputs(graph); i++) {
@@ -221,7 +222,7 @@ static size_t slow_peak(const gi8_graph *graph, const gi8_plan_view *view) {
     return peak;
 }
 
-/* ---- random graphs ---------------------------------------------------------------------------- */
+/* ---- random graphs --------------------------------------------------------------------------- */
 
 #define MAX_POOL 96
 
@@ -325,8 +326,8 @@ static void fill_leaves(gi8_plan *plan, const gi8_graph *graph) {
     }
 }
 
-/* Executes both plans twice and compares the outputs of each run. A cpy into a leaf changes it, so the
- * values are copied before the other plan runs. */
+/* Executes both plans twice and compares the outputs of each run. A cpy into a leaf changes it,
+ * so the values are copied before the other plan runs. */
 static void compare_plans(gi8_plan *reusing, gi8_plan *apart, const gi8_graph *graph) {
     gi8_plan *plans[2] = {reusing, apart};
     double *values[2] = {NULL, NULL};
@@ -405,7 +406,7 @@ static void test_random_graphs(void **state) {
     assert_true(n_in_place > 100 && n_writes > 100); /* the generator reaches what it is for */
 }
 
-/* ---- in place, one condition at a time --------------------------------------------------------- */
+/* ---- in place, one condition at a time ------------------------------------------------------- */
 
 typedef struct in_place_case {
     const char *what;
@@ -572,7 +573,7 @@ static void test_in_place(void **state) {
     }
 }
 
-/* ---- shapes of real graphs --------------------------------------------------------------------- */
+/* ---- shapes of real graphs ------------------------------------------------------------------- */
 
 typedef struct model_shape {
     int64_t d, n_heads, n_tokens, n_layers, n_vocab, n_cache;
@@ -714,6 +715,50 @@ static void test_long_chain(void **state) {
     gi8_plan_free(plan);
 }
 
+static void *dst_of(const gi8_plan_view *view, const gi8_tensor *node) {
+    for (int64_t s = 0; s < view->n_steps; s++) {
+        if (view->steps[s].node == node) {
+            return view->steps[s].dst;
+        }
+    }
+    return NULL;
+}
+
+/* Free ranges that touch become one: where two small results were, a large one finds room. */
+static void test_ranges_join(void **state) {
+    fixture *f = *state;
+    for (int first_freed = 0; first_freed < 2; first_freed++) {
+        gi8_tensor *x = gi8_new_tensor_1d(f->ctx, GI8_TYPE_F32, 16);
+        gi8_tensor *large = gi8_new_tensor_2d(f->ctx, GI8_TYPE_F32, 16, 2);
+        gi8_tensor *small[2] = {gi8_cont(f->ctx, x), gi8_soft_max(f->ctx, x, NULL, 1.0f)};
+        gi8_tensor *outputs[4] = {gi8_layer_norm(f->ctx, large, small[0], small[1], 0.0f),
+                                  gi8_add(f->ctx, large, small[first_freed]),
+                                  gi8_add(f->ctx, large, small[1 - first_freed]),
+                                  gi8_soft_max(f->ctx, large, NULL, 1.0f)};
+        gi8_plan *plan = plan_with(f, graph_of(f, 4, outputs), NULL);
+        assert_ptr_equal(dst_of(f->mock.plan, outputs[3]), dst_of(f->mock.plan, small[0]));
+        gi8_plan_free(plan);
+        gi8_context_reset(f->ctx);
+    }
+}
+
+/* Of two ranges the one that fits better is taken, though it lies behind the other. */
+static void test_best_fit(void **state) {
+    fixture *f = *state;
+    gi8_tensor *x = gi8_new_tensor_1d(f->ctx, GI8_TYPE_F32, 16);
+    gi8_tensor *y = gi8_new_tensor_2d(f->ctx, GI8_TYPE_F32, 16, 2);
+    gi8_tensor *large = gi8_cont(f->ctx, y);
+    gi8_tensor *between = gi8_cont(f->ctx, x);
+    gi8_tensor *small = gi8_relu(f->ctx, x);
+    gi8_tensor *outputs[5] = {gi8_layer_norm(f->ctx, large, between, small, 0.0f),
+                              gi8_add(f->ctx, y, small), gi8_soft_max(f->ctx, large, NULL, 1.0f),
+                              gi8_scale(f->ctx, x, 2.0f), gi8_add(f->ctx, y, between)};
+    gi8_plan *plan = plan_with(f, graph_of(f, 5, outputs), NULL);
+    assert_ptr_equal(dst_of(f->mock.plan, outputs[3]), dst_of(f->mock.plan, small));
+    assert_ptr_equal(dst_of(f->mock.plan, outputs[4]), dst_of(f->mock.plan, large));
+    gi8_plan_free(plan);
+}
+
 static void test_deterministic(void **state) {
     fixture *f = *state;
     test_rng rng = test_rng_seeded(7);
@@ -786,6 +831,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_transformer, setup, teardown),
         cmocka_unit_test_setup_teardown(test_transformer_values, setup, teardown),
         cmocka_unit_test_setup_teardown(test_long_chain, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ranges_join, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_best_fit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_deterministic, setup, teardown),
         cmocka_unit_test_setup_teardown(test_empty_tensors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_overflow, setup, teardown),
