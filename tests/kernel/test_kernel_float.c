@@ -1,0 +1,234 @@
+/* test_kernel_float.c - every variant of the floating-point kernels against the scalar one, bit by
+ * bit, at odd sizes and alignments, with guard bytes around the results.
+ */
+#include <math.h>
+
+#include "kernel_table.h"
+
+/* Sizes around one, two and four vectors. */
+static const int64_t sizes[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 257};
+enum { N_SIZES = sizeof sizes / sizeof *sizes };
+
+static void put_specials(test_rng *rng, float *x, int64_t n) {
+    static const float specials[] = {0.0f, -0.0f, 1e-40f, -1e-40f, 3e38f, -3e38f, NAN, INFINITY,
+                                     -INFINITY};
+    for (size_t i = 0; i < sizeof specials / sizeof *specials && n > 20; i++) {
+        x[test_rng_int(rng, 0, n - 1)] = specials[i];
+    }
+}
+
+static void check_unary(test_rng *rng, gi8i_unary_fn *fn, const char *name) {
+    for (int i = 0; i < N_SIZES; i++) {
+        int64_t n = sizes[i];
+        for (int kind = GI8I_UNARY_SCALE; kind <= GI8I_UNARY_GELU_TANH; kind++) {
+            float *x = random_floats(rng, n, -15.0f, 15.0f);
+            put_specials(rng, x, n);
+            float *expected = random_floats(rng, n, 0.0f, 1.0f);
+            gi8i_unary_scalar((gi8i_unary)kind, 0.7f, x, expected, n);
+            void *block;
+            const float *from = exact_copy(x, (size_t)n, sizeof *x, 3, &block);
+            guarded y = guarded_new((size_t)n, sizeof(float), (size_t)(i % 4));
+            fn((gi8i_unary)kind, 0.7f, from, y.data, n);
+            assert_same_floats(expected, y.data, n, name);
+            memcpy(y.data, x, (size_t)n * sizeof *x);
+            fn((gi8i_unary)kind, 0.7f, y.data, y.data, n); /* in place */
+            assert_same_floats(expected, y.data, n, name);
+            guarded_free(&y, name);
+            free(block);
+            free(expected);
+            free(x);
+        }
+    }
+}
+
+static void check_binary(test_rng *rng, gi8i_binary_fn *fn, const char *name) {
+    for (int i = 0; i < N_SIZES; i++) {
+        int64_t n = sizes[i];
+        for (int kind = 0; kind < 4; kind++) {
+            bool multiply = (kind & 1) != 0;
+            bool repeat = (kind & 2) != 0;
+            float *a = random_floats(rng, n, -15.0f, 15.0f);
+            float *b = random_floats(rng, n, -15.0f, 15.0f);
+            put_specials(rng, a, n);
+            float *expected = random_floats(rng, n, 0.0f, 1.0f);
+            gi8i_binary_scalar(multiply, a, b, repeat, expected, n);
+            void *block;
+            const float *from = exact_copy(b, repeat ? 1 : (size_t)n, sizeof *b, 1, &block);
+            guarded y = guarded_new((size_t)n, sizeof(float), (size_t)(i % 4));
+            memcpy(y.data, a, (size_t)n * sizeof *a);
+            fn(multiply, y.data, from, repeat, y.data, n);
+            assert_same_floats(expected, y.data, n, name);
+            guarded_free(&y, name);
+            free(block);
+            free(expected);
+            free(a);
+            free(b);
+        }
+    }
+}
+
+static void check_layer_norm(test_rng *rng, gi8i_layer_norm_fn *fn, const char *name) {
+    for (int i = 0; i < N_SIZES; i++) {
+        int64_t n = sizes[i];
+        for (int kind = 0; kind < 4; kind++) {
+            float *x = random_floats(rng, n, -1.0f, 5.0f);
+            float *gain = random_floats(rng, n, 0.0f, 2.0f);
+            float *bias = random_floats(rng, n, -2.0f, 2.0f);
+            float *expected = random_floats(rng, n, 0.0f, 1.0f);
+            const float *g = (kind & 1) != 0 ? gain : NULL;
+            const float *b = (kind & 2) != 0 ? bias : NULL;
+            gi8i_layer_norm_scalar(x, g, b, 1e-5f, expected, n);
+            void *block;
+            const float *from = exact_copy(x, (size_t)n, sizeof *x, 5, &block);
+            guarded y = guarded_new((size_t)n, sizeof(float), (size_t)(i % 4));
+            fn(from, g, b, 1e-5f, y.data, n);
+            assert_same_floats(expected, y.data, n, name);
+            guarded_free(&y, name);
+            free(block);
+            free(expected);
+            free(x);
+            free(gain);
+            free(bias);
+        }
+    }
+}
+
+static void check_soft_max(test_rng *rng, gi8i_soft_max_fn *fn, const char *name) {
+    for (int i = 0; i < N_SIZES; i++) {
+        int64_t n = sizes[i];
+        for (int kind = 0; kind < 3; kind++) {
+            float *x = random_floats(rng, n, -30.0f, 30.0f);
+            float *mask = random_floats(rng, n, -1.0f, 0.0f);
+            float *expected = random_floats(rng, n, 0.0f, 1.0f);
+            if (n > 20) {
+                mask[3] = -INFINITY;
+                x[n - 1] = i % 3 == 0 ? NAN : x[n - 1];
+            }
+            const float *m = kind == 0 ? NULL : mask;
+            gi8i_soft_max_scalar(x, m, kind == 2, 0.3f, expected, n);
+            void *block;
+            const float *from = exact_copy(x, (size_t)n, sizeof *x, 1, &block);
+            guarded y = guarded_new((size_t)n, sizeof(float), (size_t)(i % 4));
+            fn(from, m, kind == 2, 0.3f, y.data, n);
+            assert_same_floats(expected, y.data, n, name);
+            guarded_free(&y, name);
+            free(block);
+            free(expected);
+            free(x);
+            free(mask);
+        }
+    }
+}
+
+static void check_mul_mat(test_rng *rng, gi8i_mul_mat_fn *fn, const char *name) {
+    static const int64_t shapes[][3] = {/* k, n, m */
+                                        {0, 2, 2},  {1, 1, 1},   {5, 9, 13},  {16, 8, 6}, {17, 4, 7},
+                                        {40, 5, 5}, {100, 11, 9}, {300, 3, 14}, {64, 1, 3}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        for (int type = GI8_TYPE_F32; type <= GI8_TYPE_BF16; type++) {
+            int64_t k = shapes[i][0];
+            int64_t n = shapes[i][1];
+            int64_t m = shapes[i][2];
+            size_t size = gi8_type_size((gi8_type)type);
+            float *w = random_floats(rng, (k + 1) * n, -1.0f, 1.0f);
+            float *x = random_floats(rng, (k + 3) * m, -1.0f, 1.0f);
+            float *expected = random_floats(rng, n * m, 0.0f, 1.0f);
+            void *converted = malloc((size_t)((k + 1) * n) * size);
+            assert_non_null(converted);
+            gi8_convert_from_fp32((gi8_type)type, w, (k + 1) * n, converted);
+            void *w_block;
+            void *x_block;
+            /* Rows one and three elements apart; the last row ends where the memory ends. */
+            gi8i_mul_mat_args args = {
+                .w_type = (gi8_type)type,
+                .w = exact_copy(converted, (size_t)((k + 1) * n - 1), size, 1, &w_block),
+                .x = exact_copy(x, (size_t)((k + 3) * m - 3), sizeof *x, 1, &x_block),
+                .y = expected,
+                .w_stride_bytes = (size_t)(k + 1) * size,
+                .x_stride_bytes = (size_t)(k + 3) * sizeof *x,
+                .y_stride_bytes = (size_t)n * sizeof(float),
+                .k = k,
+                .n = n,
+                .m = m,
+            };
+            gi8i_mul_mat_scalar(&args);
+            guarded y = guarded_new((size_t)(n * m), sizeof(float), i % 4);
+            args.y = y.data;
+            fn(&args);
+            assert_same_floats(expected, y.data, n * m, name);
+            guarded_free(&y, name);
+            free(w_block);
+            free(x_block);
+            free(converted);
+            free(expected);
+            free(w);
+            free(x);
+        }
+    }
+}
+
+static void check_attention(test_rng *rng, gi8i_attention_fn *fn, const char *name) {
+    static const int64_t shapes[][2] = {/* d, n */
+                                        {1, 1},   {8, 5},    {16, 16},  {17, 33}, {32, 100},
+                                        {80, 47}, {64, 256}, {130, 20}, {256, 18}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        for (int type = GI8_TYPE_F32; type <= GI8_TYPE_F16; type++) {
+            int64_t d = shapes[i][0];
+            int64_t n = shapes[i][1];
+            size_t size = gi8_type_size((gi8_type)type);
+            float *q = random_floats(rng, d, -2.0f, 2.0f);
+            float *k = random_floats(rng, d * n, -2.0f, 2.0f);
+            float *v = random_floats(rng, d * n, -2.0f, 2.0f);
+            float *expected = random_floats(rng, d, 0.0f, 1.0f);
+            void *converted = malloc((size_t)(d * n) * size);
+            assert_non_null(converted);
+            void *k_block;
+            void *v_block;
+            gi8_convert_from_fp32((gi8_type)type, k, d * n, converted);
+            const char *tk = exact_copy(converted, (size_t)(d * n), size, 1, &k_block);
+            gi8_convert_from_fp32((gi8_type)type, v, d * n, converted);
+            const char *tv = exact_copy(converted, (size_t)(d * n), size, 3, &v_block);
+            gi8i_attention_args args = {
+                .q = q,
+                .type = (gi8_type)type,
+                .k = tk,
+                .v = tv,
+                .k_stride_bytes = (size_t)d * size,
+                .v_stride_bytes = (size_t)d * size,
+                .y = expected,
+                .scale = 0.3f,
+                .d = d,
+                .n = n,
+            };
+            gi8i_attention_scalar(&args);
+            guarded y = guarded_new((size_t)d, sizeof(float), i % 4);
+            args.y = y.data;
+            fn(&args);
+            assert_same_floats(expected, y.data, d, name);
+            guarded_free(&y, name);
+            free(k_block);
+            free(v_block);
+            free(converted);
+            free(expected);
+            free(q);
+            free(k);
+            free(v);
+        }
+    }
+}
+
+KERNEL_TEST(unary)
+KERNEL_TEST(binary)
+KERNEL_TEST(layer_norm)
+KERNEL_TEST(soft_max)
+KERNEL_TEST(mul_mat)
+KERNEL_TEST(attention)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_unary),    cmocka_unit_test(test_binary),
+        cmocka_unit_test(test_layer_norm), cmocka_unit_test(test_soft_max),
+        cmocka_unit_test(test_mul_mat),  cmocka_unit_test(test_attention),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,243 @@
+/* test_kernel_int8.c - every variant of the kernels of the int8 op against the scalar one, bit by bit,
+ * and the scalar ones against the definitions.
+ */
+#include <math.h>
+
+#include "ggml-int8/gi8_quantize.h"
+#include "kernel_table.h"
+
+static const int64_t sizes[] = {1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 500, 1024};
+enum { N_SIZES = sizeof sizes / sizeof *sizes };
+
+static int64_t padded(int64_t k) {
+    return (k + GI8I_CODES_ALIGN - 1) / GI8I_CODES_ALIGN * GI8I_CODES_ALIGN;
+}
+
+static int8_t *random_codes(test_rng *rng, int64_t count) {
+    int8_t *codes = malloc((size_t)count + 1);
+    assert_non_null(codes);
+    for (int64_t i = 0; i < count; i++) {
+        codes[i] = (int8_t)test_rng_int(rng, -127, 127);
+    }
+    return codes;
+}
+
+static void check_mark_outliers(test_rng *rng, gi8i_mark_outliers_fn *fn, const char *name) {
+    for (int i = 0; i < N_SIZES; i++) {
+        int64_t k = sizes[i];
+        float *x = random_floats(rng, k, -9.0f, 9.0f);
+        x[k / 2] = 6.0f;
+        x[k / 3] = nextafterf(-6.0f, 0.0f);
+        x[k - 1] = i % 3 == 0 ? NAN : i % 3 == 1 ? INFINITY : -INFINITY;
+        void *block;
+        const float *from = exact_copy(x, (size_t)k, sizeof *x, 1, &block);
+        guarded marks = guarded_new((size_t)k, 1, (size_t)i);
+        uint8_t *is_outlier = marks.data;
+        for (int64_t j = 0; j < k; j++) {
+            is_outlier[j] = j % 5 == 0;
+        }
+        fn(from, k, 6.0f, is_outlier);
+        for (int64_t j = 0; j < k; j++) {
+            assert_int_equal(is_outlier[j], j % 5 == 0 || fabsf(x[j]) >= 6.0f);
+        }
+        guarded_free(&marks, name);
+        free(block);
+        free(x);
+    }
+}
+
+static void check_quantize_row(const float *x, int64_t k, float threshold, const uint8_t *skip,
+                               size_t shift, gi8i_quantize_fn *fn, const char *name) {
+    guarded expected = guarded_new((size_t)padded(k), 1, 0);
+    guarded q = guarded_new((size_t)padded(k), 1, shift);
+    float expected_absmax;
+    float absmax;
+    int32_t expected_sum;
+    int32_t sum;
+    gi8i_quantize_scalar(x, k, threshold, skip, expected.data, &expected_absmax, &expected_sum);
+    void *block;
+    const float *from = exact_copy(x, (size_t)k, sizeof *x, 1, &block);
+    fn(from, k, threshold, skip, q.data, &absmax, &sum);
+    assert_memory_equal(q.data, expected.data, (size_t)padded(k));
+    assert_same_floats(&expected_absmax, &absmax, 1, name);
+    assert_int_equal(sum, expected_sum);
+    int32_t total = 0;
+    for (int64_t i = 0; i < padded(k); i++) {
+        total += ((const int8_t *)q.data)[i];
+        assert_true(i < k || ((const int8_t *)q.data)[i] == 0);
+    }
+    assert_int_equal(total, sum);
+    free(block);
+    guarded_free(&q, name);
+    guarded_free(&expected, name);
+}
+
+static void check_quantize(test_rng *rng, gi8i_quantize_fn *fn, const char *name) {
+    static const float thresholds[] = {6.0f, 0.5f, 0.0f, INFINITY};
+    for (int i = 0; i < N_SIZES; i++) {
+        int64_t k = sizes[i];
+        uint8_t *skip = malloc((size_t)k);
+        assert_non_null(skip);
+        for (int64_t j = 0; j < k; j++) {
+            skip[j] = test_rng_int(rng, 0, 6) == 0;
+        }
+        for (int t = 0; t < 4; t++) {
+            float *x = random_floats(rng, k, -9.0f, 9.0f);
+            x[k / 2] = -6.0f;
+            check_quantize_row(x, k, thresholds[t], NULL, (size_t)i, fn, name);
+            check_quantize_row(x, k, thresholds[t], skip, (size_t)i, fn, name);
+            /* Halves: absmax 127 makes the factor 1. */
+            for (int64_t j = 0; j < k; j++) {
+                x[j] = (float)test_rng_int(rng, -254, 254) * 0.5f;
+            }
+            check_quantize_row(x, k, 127.5f, NULL, 0, fn, name);
+            x[0] = 1e-40f;
+            x[k - 1] = -3e-39f;
+            check_quantize_row(x, k, 1e-38f, NULL, 0, fn, name);
+            x[k / 3] = t == 0 ? NAN : t == 1 ? INFINITY : -INFINITY;
+            check_quantize_row(x, k, thresholds[t], NULL, 0, fn, name);
+            memset(x, 0, (size_t)k * sizeof *x);
+            check_quantize_row(x, k, thresholds[t], NULL, 0, fn, name);
+            free(x);
+        }
+        free(skip);
+    }
+}
+
+static void check_int8_dot(test_rng *rng, gi8i_int8_dot_fn *fn, const char *name) {
+    for (int i = 0; i < N_SIZES; i++) {
+        for (int64_t m = 1; m <= 15; m += 2) {
+            int64_t k = sizes[i];
+            int64_t n = test_rng_int(rng, 1, GI8I_BLOCK_N);
+            int8_t *w = random_codes(rng, n * k);
+            int8_t *q = random_codes(rng, m * padded(k));
+            int32_t sums[15] = {0};
+            if (m == 3) { /* the extremes, -128 among them: a file may hold what no quantizer makes */
+                memset(w, -128, (size_t)(n * k));
+                memset(q, 127, (size_t)(m * padded(k)));
+            }
+            for (int64_t j = 0; j < m * padded(k); j++) {
+                q[j] = j % padded(k) < k ? q[j] : 0;
+                sums[j / padded(k)] += q[j];
+            }
+            void *w_block;
+            guarded acc = guarded_new((size_t)m * GI8I_BLOCK_N, sizeof(int32_t), (size_t)(i % 4));
+            gi8i_int8_dot_args args = {
+                .w = exact_copy(w, (size_t)(n * k), 1, 1, &w_block),
+                .q = q,
+                .q_sum = sums,
+                .acc = acc.data,
+                .q_stride = padded(k),
+                .k = k,
+                .n = n,
+                .m = m,
+            };
+            fn(&args);
+            for (int64_t j = 0; j < n * m; j++) {
+                int64_t sum = 0;
+                for (int64_t l = 0; l < k; l++) {
+                    sum += (int64_t)w[j % n * k + l] * q[j / n * padded(k) + l];
+                }
+                assert_int_equal(((const int32_t *)acc.data)[j / n * GI8I_BLOCK_N + j % n], sum);
+            }
+            guarded_free(&acc, name);
+            free(w_block);
+            free(w);
+            free(q);
+        }
+    }
+}
+
+static void check_int8_outliers(test_rng *rng, gi8i_int8_outliers_fn *fn, const char *name) {
+    for (int64_t m = 1; m <= 19; m += 3) {
+        for (int64_t count = 0; count <= GI8I_PANEL_K; count += 1 + count) {
+            int8_t *panel = random_codes(rng, count * GI8I_PANEL_N);
+            float *x = random_floats(rng, m * GI8I_PANEL_K, -50.0f, 50.0f);
+            double *wide = malloc((size_t)(m * GI8I_PANEL_K) * sizeof *wide);
+            double *expected = malloc((size_t)m * 64 * sizeof *expected);
+            assert_true(wide != NULL && expected != NULL);
+            for (int64_t j = 0; j < m * GI8I_PANEL_K; j++) {
+                wide[j] = (double)x[j];
+            }
+            guarded out = guarded_new((size_t)m * 64, sizeof(double), (size_t)(m % 4));
+            for (int64_t j = 0; j < m * 64; j++) {
+                expected[j] = (double)j * 0.37;
+            }
+            memcpy(out.data, expected, (size_t)m * 64 * sizeof *expected);
+            gi8i_int8_outliers_scalar(panel, count, wide, expected, 64, m);
+            fn(panel, count, wide, out.data, 64, m);
+            assert_memory_equal(out.data, expected, (size_t)m * 64 * sizeof *expected);
+            guarded_free(&out, name);
+            free(expected);
+            free(wide);
+            free(x);
+            free(panel);
+        }
+    }
+}
+
+static void check_int8_finish(test_rng *rng, gi8i_int8_finish_fn *fn, const char *name) {
+    for (int64_t n = 1; n <= GI8I_BLOCK_N; n++) {
+        int32_t acc[GI8I_BLOCK_N];
+        double out[GI8I_BLOCK_N];
+        double scale[GI8I_BLOCK_N];
+        float bias[GI8I_BLOCK_N];
+        for (int i = 0; i < GI8I_BLOCK_N; i++) {
+            acc[i] = (int32_t)test_rng_int(rng, INT32_MIN, INT32_MAX);
+            out[i] = (double)test_rng_float(rng, -1e6f, 1e6f);
+            scale[i] = (double)test_rng_float(rng, 0.0f, 0.01f);
+            bias[i] = test_rng_float(rng, -10.0f, 10.0f);
+        }
+        for (int kind = 0; kind < 4; kind++) {
+            const double *o = (kind & 1) != 0 ? out : NULL;
+            const float *b = (kind & 2) != 0 ? bias : NULL;
+            guarded y = guarded_new((size_t)n, sizeof(float), (size_t)(n % 4));
+            fn(acc, o, 0.0123, scale, b, n, y.data);
+            for (int64_t i = 0; i < n; i++) {
+                double sum = (double)acc[i] * 0.0123 * scale[i];
+                sum += o != NULL ? o[i] * scale[i] : 0.0;
+                sum += b != NULL ? (double)b[i] : 0.0;
+                float expected = (float)sum;
+                assert_same_floats(&expected, (const float *)y.data + i, 1, name);
+            }
+            guarded_free(&y, name);
+        }
+    }
+}
+
+KERNEL_TEST(mark_outliers)
+KERNEL_TEST(quantize)
+KERNEL_TEST(int8_dot)
+KERNEL_TEST(int8_outliers)
+KERNEL_TEST(int8_finish)
+
+/* The list names each kernel with a scalar variant, and a table for every set is complete. */
+static void test_table_is_complete(void **state) {
+    (void)state;
+    for (int isa = 0; isa < GI8_CPU_ISA_COUNT; isa++) {
+        gi8i_kernels kernels;
+        memset(&kernels, 0, sizeof kernels);
+        gi8i_kernels_choose((gi8_cpu_isa)isa, &kernels);
+#define GI8I_KERNEL(kernel) assert_true(kernels.kernel != NULL);
+#define GI8I_KERNEL_VARIANT(kernel, variant, isa)
+#include "kernels/kernels.def"
+#undef GI8I_KERNEL
+#undef GI8I_KERNEL_VARIANT
+        if (isa == GI8_CPU_ISA_SCALAR) {
+#define GI8I_KERNEL(kernel) assert_true(kernels.kernel == gi8i_##kernel##_scalar);
+#define GI8I_KERNEL_VARIANT(kernel, variant, isa)
+#include "kernels/kernels.def"
+#undef GI8I_KERNEL
+#undef GI8I_KERNEL_VARIANT
+        }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_mark_outliers), cmocka_unit_test(test_quantize),
+        cmocka_unit_test(test_int8_dot),      cmocka_unit_test(test_int8_outliers),
+        cmocka_unit_test(test_int8_finish),   cmocka_unit_test(test_table_is_complete),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

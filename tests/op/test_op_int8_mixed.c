@@ -1,0 +1,433 @@
+/* test_op_int8_mixed.c - mul_mat_int8_mixed against the core's reference and against a reference of
+ * its own in double and int64.
+ *
+ * The op promises fp32 or better and one rounding. The CPU backend computes in double, so that its
+ * result is the exact value of the formula, rounded to fp32, except where that lies within some
+ * 2^-52 * K of the middle between two floats: a result may be one unit off, and nothing else.
+ */
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ggml-int8/gi8_quantize.h"
+#include "op_fixture.h"
+
+typedef struct problem {
+    int64_t k, n, m;
+    float threshold;
+    gi8_outliers mode;
+    gi8_type x_type;
+    gi8_type out_type;
+    int bias_type; /* a gi8_type, or -1 for none */
+    int8_t *codes;
+    float *absmax;
+    float *bias;
+    float *x;
+} problem;
+
+static problem make_problem(test_rng *rng, int64_t k, int64_t n, int64_t m) {
+    problem p = {.k = k, .n = n, .m = m, .threshold = 6.0f, .bias_type = -1};
+    float *w = op_random(rng, k * n, -0.5f, 0.5f);
+    p.codes = malloc((size_t)(k * n) + 1);
+    p.absmax = op_random(rng, n, 0.0f, 1.0f);
+    p.bias = op_random(rng, n, -1.0f, 1.0f);
+    p.x = op_random(rng, k * m, -3.0f, 3.0f);
+    assert_non_null(p.codes);
+    assert_int_equal(
+        gi8_int8_quantize_weight_rows(GI8_TYPE_F32, w, k, n, p.codes, p.absmax, NULL), GI8_OK);
+    free(w);
+    return p;
+}
+
+static void free_problem(problem *p) {
+    free(p->codes);
+    free(p->absmax);
+    free(p->bias);
+    free(p->x);
+}
+
+/* Makes columns of x large, one in `every`, in one or all rows. */
+static void plant_outliers(test_rng *rng, problem *p, int64_t every, bool all_rows) {
+    for (int64_t i = 0; i < p->k; i += every) {
+        int64_t row = test_rng_int(rng, 0, p->m - 1);
+        for (int64_t j = 0; j < p->m; j++) {
+            if (all_rows || j == row) {
+                p->x[j * p->k + i] = test_rng_float(rng, 7.0f, 60.0f) * (j % 2 == 0 ? 1.0f : -1.0f);
+            }
+        }
+    }
+}
+
+static gi8_tensor *build(op_case *c, const problem *p, int64_t first_row, int64_t rows) {
+    gi8_tensor *codes = op_memory(c, GI8_TYPE_I8, (int64_t[]){p->k, p->n, 1, 1}, p->codes);
+    gi8_tensor *absmax = op_memory(c, GI8_TYPE_F32, (int64_t[]){p->n, 1, 1, 1}, p->absmax);
+    gi8_tensor *bias = NULL;
+    if (p->bias_type >= 0) {
+        bias = op_float_input(c, (gi8_type)p->bias_type, (int64_t[]){p->n, 1, 1, 1}, p->bias);
+    }
+    gi8_tensor *x = op_float_input(c, p->x_type, (int64_t[]){p->k, rows, 1, 1},
+                                   p->x + first_row * p->k);
+    const gi8_int8_params params = {p->threshold, p->mode, p->out_type};
+    return gi8_mul_mat_int8_mixed(c->ctx, codes, absmax, bias, x, &params);
+}
+
+/* One unit in the last place of v as fp32. */
+static double unit_of(double v) {
+    float f = fabsf((float)v);
+    return (double)nextafterf(f, INFINITY) - (double)f;
+}
+
+/* One element from the definition: codes, maximum and outliers afresh, sums in int64 and double. */
+static double expect_element(const problem *p, int64_t row, int64_t column, const bool *in_o) {
+    const float *x = p->x + row * p->k;
+    const int8_t *w = p->codes + column * p->k;
+    bool decompose = p->threshold > 0.0f;
+    float a = 0.0f;
+    for (int64_t i = 0; i < p->k; i++) {
+        float size = fabsf(x[i]);
+        if (isnan(size) || (!decompose && isinf(size))) {
+            return NAN;
+        }
+        if (!decompose || size < p->threshold) {
+            a = size > a ? size : a;
+        }
+    }
+    float c = a > 0.0f && !isinf(127.0f / a) ? 127.0f / a : 0.0f;
+    int64_t acc = 0;
+    double out = 0.0;
+    double scale = (double)p->absmax[column] / 127.0;
+    for (int64_t i = 0; i < p->k; i++) {
+        bool is_outlier = decompose && (p->mode == GI8_OUTLIERS_COLUMN
+                                            ? in_o[i]
+                                            : fabsf(x[i]) >= p->threshold);
+        if (is_outlier) {
+            out += (double)x[i] * (double)w[i] * scale;
+        } else {
+            acc += (int64_t)rint((double)(x[i] * c)) * w[i];
+        }
+    }
+    double bias = p->bias_type >= 0 ? (double)p->bias[column] : 0.0;
+    return (double)acc * ((double)a / 127.0) * scale + out + bias;
+}
+
+/* Fills in_o with the columns of the call and returns how many there are. */
+static int64_t outlier_columns(const problem *p, bool *in_o) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < p->k; i++) {
+        in_o[i] = false;
+        for (int64_t j = 0; j < p->m; j++) {
+            in_o[i] = in_o[i] || (p->threshold > 0.0f && fabsf(p->x[j * p->k + i]) >= p->threshold);
+        }
+        count += in_o[i];
+    }
+    return count;
+}
+
+static void check(problem *p) {
+    op_round_to(p->x_type, p->x, p->k * p->m);
+    if (p->bias_type >= 0) {
+        op_round_to((gi8_type)p->bias_type, p->bias, p->n);
+    }
+    op_case c;
+    op_begin(&c);
+    void *y = op_run(&c, build(&c, p, 0, p->m));
+    bool *in_o = malloc((size_t)p->k * sizeof *in_o);
+    float *reference = malloc((size_t)(p->n * p->m) * sizeof *reference + 1);
+    float *actual = malloc((size_t)(p->n * p->m) * sizeof *actual + 1);
+    void *scratch = malloc(GI8_INT8_REFERENCE_SCRATCH(p->k));
+    assert_true(in_o != NULL && reference != NULL && actual != NULL && scratch != NULL);
+
+    int64_t n_outliers = outlier_columns(p, in_o);
+    if (p->n * p->m > 0) {
+        assert_int_equal(c.outliers.columns, p->k);
+        assert_int_equal(c.outliers.outlier_columns, n_outliers);
+    }
+    assert_int_equal(gi8_int8_mul_mat_mixed_reference(p->codes, p->absmax,
+                                                      p->bias_type >= 0 ? p->bias : NULL, p->x, p->k,
+                                                      p->n, p->m, p->threshold, p->mode, reference,
+                                                      scratch),
+                     GI8_OK);
+    gi8_convert_to_fp32(p->out_type, y, p->n * p->m, actual);
+    for (int64_t i = 0; i < p->n * p->m; i++) {
+        /* One fp32 unit off the core's reference at most; after it, the rounding to out_type. */
+        double slack = unit_of((double)reference[i]);
+        double rounding = p->out_type == GI8_TYPE_F32   ? 0.0
+                          : p->out_type == GI8_TYPE_F16 ? 0x1p-11
+                                                        : 0x1p-8;
+        op_assert_close(actual[i], (double)reference[i],
+                        slack + rounding * fabs((double)reference[i]) + (rounding > 0 ? 0x1p-25 : 0.0),
+                        "against the reference", i);
+        double expected = expect_element(p, i / p->n, i % p->n, in_o);
+        if (p->out_type == GI8_TYPE_F32 && !isinf(reference[i]) && !isnan(reference[i])) {
+            op_assert_close(actual[i], expected, 0.5001 * unit_of(expected), "against the formula", i);
+        } else if (isnan(expected)) {
+            assert_true(isnan(actual[i]));
+        }
+    }
+    free(scratch);
+    free(actual);
+    free(reference);
+    free(in_o);
+    free(y);
+    op_end(&c);
+}
+
+static const float thresholds[] = {6.0f, 2.0f, 0.0f, -1.0f};
+
+static void test_shapes(void **state) {
+    (void)state;
+    test_rng rng = test_rng_seeded(61);
+    static const int64_t shapes[][3] = {
+        {1, 1, 1},    {1, 5, 3},     {4, 2, 2},    {63, 17, 5},  {64, 64, 7},   {65, 65, 49},
+        {84, 30, 64}, {499, 130, 2}, {512, 33, 1}, {513, 8, 97}, {1024, 70, 3}, {2500, 20, 6},
+        {31, 16, 48}, {128, 129, 50},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        for (int mode = 0; mode < 2; mode++) {
+            for (size_t t = 0; t < sizeof thresholds / sizeof *thresholds; t++) {
+                problem p = make_problem(&rng, shapes[i][0], shapes[i][1], shapes[i][2]);
+                p.mode = (gi8_outliers)mode;
+                p.threshold = thresholds[t];
+                p.bias_type = t % 2 == 0 ? GI8_TYPE_F32 : -1;
+                plant_outliers(&rng, &p, 1 + (int64_t)i * 7, mode == 0);
+                check(&p);
+                free_problem(&p);
+            }
+        }
+    }
+}
+
+static void test_types(void **state) {
+    (void)state;
+    test_rng rng = test_rng_seeded(62);
+    for (int x_type = 0; x_type < 3; x_type++) {
+        for (int out_type = 0; out_type < 3; out_type++) {
+            for (int bias_type = -1; bias_type < 3; bias_type++) {
+                problem p = make_problem(&rng, 77, 70, 9);
+                p.x_type = (gi8_type)x_type;
+                p.out_type = (gi8_type)out_type;
+                p.bias_type = bias_type;
+                p.mode = (gi8_outliers)(bias_type & 1);
+                plant_outliers(&rng, &p, 20, false);
+                check(&p);
+                free_problem(&p);
+            }
+        }
+    }
+}
+
+static void test_empty(void **state) {
+    (void)state;
+    test_rng rng = test_rng_seeded(63);
+    problem no_rows = make_problem(&rng, 20, 7, 0);
+    check(&no_rows);
+    free_problem(&no_rows);
+    problem no_columns = make_problem(&rng, 20, 0, 3);
+    check(&no_columns);
+    free_problem(&no_columns);
+}
+
+/* |x| >= threshold: exactly 6 is an outlier, the float below is not. */
+static void test_threshold_is_inclusive(void **state) {
+    (void)state;
+    test_rng rng = test_rng_seeded(64);
+    for (int mode = 0; mode < 2; mode++) {
+        problem p = make_problem(&rng, 100, 20, 3);
+        p.mode = (gi8_outliers)mode;
+        p.x[5] = 6.0f;
+        p.x[100 + 17] = -6.0f;
+        p.x[200 + 40] = nextafterf(6.0f, 0.0f);
+        p.x[41] = -nextafterf(6.0f, 0.0f);
+        op_case c;
+        op_begin(&c);
+        free(op_run(&c, build(&c, &p, 0, p.m)));
+        assert_int_equal(c.outliers.outlier_columns, 2);
+        op_end(&c);
+        check(&p);
+        free_problem(&p);
+    }
+}
+
+static void test_all_and_no_outliers(void **state) {
+    (void)state;
+    test_rng rng = test_rng_seeded(65);
+    for (int mode = 0; mode < 2; mode++) {
+        for (int rows = 1; rows <= 60; rows += 59) {
+            problem all = make_problem(&rng, 333, 75, rows);
+            all.mode = (gi8_outliers)mode;
+            plant_outliers(&rng, &all, 1, true);
+            check(&all);
+            free_problem(&all);
+            problem none = make_problem(&rng, 333, 75, rows);
+            none.mode = (gi8_outliers)mode;
+            check(&none);
+            free_problem(&none);
+        }
+    }
+}
+
+/* Zero rows of x and of w, denormals, and maxima for which there is no factor. */
+static void test_small_values(void **state) {
+    (void)state;
+    test_rng rng = test_rng_seeded(66);
+    problem p = make_problem(&rng, 90, 18, 6);
+    p.bias_type = GI8_TYPE_F32;
+    for (int64_t i = 0; i < p.k; i++) {
+        p.x[i] = 0.0f;
+        p.x[p.k + i] = i % 2 == 0 ? 1e-40f : -3e-42f;
+        p.x[2 * p.k + i] *= 1e-37f;
+        p.x[3 * p.k + i] = i % 2 == 0 ? -0.0f : 0.0f;
+        p.codes[2 * p.k + i] = 0;
+    }
+    p.absmax[2] = 0.0f;
+    p.absmax[3] = 1e-40f;
+    check(&p);
+    p.bias_type = -1;
+    check(&p);
+    free_problem(&p);
+}
+
+/* NaN: that row and no other. Inf: an outlier where there are any, else like NaN. */
+static void test_not_finite(void **state) {
+    (void)state;
+    test_rng rng = test_rng_seeded(67);
+    for (int mode = 0; mode < 2; mode++) {
+        for (int decompose = 0; decompose < 2; decompose++) {
+            problem p = make_problem(&rng, 70, 40, 7);
+            p.mode = (gi8_outliers)mode;
+            p.threshold = decompose ? 6.0f : 0.0f;
+            p.x[p.k + 69] = NAN;
+            p.x[4 * p.k] = INFINITY;
+            p.x[5 * p.k + 33] = -INFINITY;
+            p.codes[33] = 0;
+            check(&p);
+            op_case c;
+            op_begin(&c);
+            float *y = op_run(&c, build(&c, &p, 0, p.m));
+            for (int64_t i = 0; i < p.n * p.m; i++) {
+                int64_t row = i / p.n;
+                bool is_inf_row = row == 4 || row == 5;
+                if (row == 1 || (is_inf_row && !decompose)) {
+                    assert_true(isnan(y[i]));
+                } else if (is_inf_row) {
+                    int8_t code = p.codes[i % p.n * p.k + (row == 4 ? 0 : 33)];
+                    bool positive = (code > 0) == (row == 4);
+                    assert_true(code == 0 ? isnan(y[i]) : y[i] == (positive ? INFINITY : -INFINITY));
+                } else {
+                    assert_true(isfinite(y[i]));
+                }
+            }
+            free(y);
+            op_end(&c);
+            free_problem(&p);
+        }
+    }
+}
+
+/* A threshold of Inf: only Inf is an outlier. */
+static void test_infinite_threshold(void **state) {
+    (void)state;
+    test_rng rng = test_rng_seeded(68);
+    problem p = make_problem(&rng, 50, 10, 4);
+    p.threshold = INFINITY;
+    p.x[7] = 1e30f;
+    p.x[50 + 9] = INFINITY;
+    check(&p);
+    free_problem(&p);
+}
+
+/* Per token, a row gives the same bits alone as in any batch; so does each row of column mode alone
+ * as in per-token mode alone. */
+static void test_batch_invariance(void **state) {
+    (void)state;
+    test_rng rng = test_rng_seeded(69);
+    problem p = make_problem(&rng, 150, 80, 55);
+    p.mode = GI8_OUTLIERS_PER_TOKEN;
+    plant_outliers(&rng, &p, 9, false);
+    op_case c;
+    op_begin(&c);
+    float *batch = op_run(&c, build(&c, &p, 0, p.m));
+    op_end(&c);
+    for (int64_t row = 0; row < p.m; row += 6) {
+        for (int mode = 0; mode < 2; mode++) {
+            p.mode = (gi8_outliers)mode;
+            op_begin(&c);
+            float *alone = op_run(&c, build(&c, &p, row, 1));
+            assert_memory_equal(alone, batch + row * p.n, (size_t)p.n * sizeof *alone);
+            free(alone);
+            op_end(&c);
+        }
+    }
+    free(batch);
+    free_problem(&p);
+}
+
+/* The largest sums: every code 127 (or -127), k a few thousand and at its limit. */
+static void test_largest_sums(void **state) {
+    (void)state;
+    test_rng rng = test_rng_seeded(70);
+    static const int64_t ks[] = {4099, GI8_INT8_MAX_K};
+    for (int i = 0; i < 2; i++) {
+        problem p = make_problem(&rng, ks[i], 5, 3);
+        for (int64_t j = 0; j < p.k * p.n; j++) {
+            p.codes[j] = j / p.k == 1 ? -127 : 127;
+        }
+        for (int64_t j = 0; j < p.k * p.m; j++) {
+            p.x[j] = j / p.k == 1 ? -5.0f : 5.0f;
+        }
+        check(&p);
+        free_problem(&p);
+    }
+}
+
+/* x with strided rows in four dimensions. */
+static void test_views(void **state) {
+    (void)state;
+    test_rng rng = test_rng_seeded(71);
+    enum { K = 45, N = 12, A = 3, B = 4, ROWS = A * B };
+    problem p = make_problem(&rng, K, N, ROWS);
+    plant_outliers(&rng, &p, 10, false);
+    float *wide = op_random(&rng, 2 * K * ROWS, -3.0f, 3.0f);
+    for (int row = 0; row < ROWS; row++) {
+        /* Row (a, b) of the view [K, A, B] lies at (b, a) of the wide tensor [2 K, B, A]. */
+        int a = row % A;
+        int b = row / A;
+        memcpy(wide + (a * B + b) * 2 * K + 7, p.x + row * K, K * sizeof *wide);
+    }
+    op_case plain;
+    op_begin(&plain);
+    float *expected = op_run(&plain, build(&plain, &p, 0, ROWS));
+    op_case c;
+    op_begin(&c);
+    gi8_tensor *codes = op_memory(&c, GI8_TYPE_I8, (int64_t[]){K, N, 1, 1}, p.codes);
+    gi8_tensor *absmax = op_memory(&c, GI8_TYPE_F32, (int64_t[]){N, 1, 1, 1}, p.absmax);
+    gi8_tensor *tw = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){2 * K, B, A, 1}, wide);
+    gi8_tensor *view = gi8_view_3d(c.ctx, tw, K, B, A, tw->nb[1], tw->nb[2], 7 * sizeof(float));
+    gi8_tensor *x = gi8_permute(c.ctx, view, 0, 2, 1, 3);
+    float *y = op_run(&c, gi8_mul_mat_int8_mixed(c.ctx, codes, absmax, NULL, x, NULL));
+    assert_memory_equal(y, expected, N * ROWS * sizeof *y);
+    free(y);
+    op_end(&c);
+    free(expected);
+    op_end(&plain);
+    free(wide);
+    free_problem(&p);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_threshold_is_inclusive),
+        cmocka_unit_test(test_all_and_no_outliers),
+        cmocka_unit_test(test_small_values),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_infinite_threshold),
+        cmocka_unit_test(test_batch_invariance),
+        cmocka_unit_test(test_largest_sums),
+        cmocka_unit_test(test_views),
+    };
+    return cmocka_run_group_tests(tests, op_backends_create, op_backends_free);
+}
