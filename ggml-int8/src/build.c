@@ -88,8 +88,10 @@ bool gi8i_build_begin(const gi8i_build *b) {
         return false;
     }
     for (int s = 0; s < b->n_sources; s++) {
-        if (b->sources[s].t == NULL && (b->sources[s].flags & GI8I_OPTIONAL) == 0) {
-            gi8i_refuse(b, GI8_ERR_ARGUMENT, "%s is NULL", b->sources[s].name);
+        const gi8i_source *source = &b->sources[s];
+        if (source->t == NULL && (source->flags & GI8I_OPTIONAL) == 0) {
+            gi8i_refuse(b, GI8_ERR_ARGUMENT, "%s %s NULL", source->name,
+                        (source->flags & GI8I_PLURAL) != 0 ? "are" : "is");
             return false;
         }
     }

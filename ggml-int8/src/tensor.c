@@ -28,20 +28,19 @@ bool gi8i_contiguous_strides(gi8_type type, const int64_t ne[GI8_MAX_DIMS],
 
 bool gi8i_extent(gi8_type type, const int64_t ne[GI8_MAX_DIMS], const size_t nb[GI8_MAX_DIMS],
                  size_t *extent) {
-    size_t last = 0; /* where the last element starts */
-    bool empty = false;
     for (int i = 0; i < GI8_MAX_DIMS; i++) {
-        size_t span = 0;
         if (ne[i] == 0) {
-            empty = true;
-        } else if (!gi8i_mul_size((size_t)(ne[i] - 1), nb[i], &span) ||
-                   !gi8i_add_size(last, span, &last)) {
-            return false;
+            *extent = 0;
+            return true;
         }
     }
-    if (empty) {
-        *extent = 0;
-        return true;
+    size_t last = 0; /* where the last element starts */
+    for (int i = 0; i < GI8_MAX_DIMS; i++) {
+        size_t span = 0;
+        if (!gi8i_mul_size((size_t)(ne[i] - 1), nb[i], &span) ||
+            !gi8i_add_size(last, span, &last)) {
+            return false;
+        }
     }
     return gi8i_add_size(last, gi8_type_size(type), extent);
 }
