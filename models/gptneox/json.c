@@ -33,10 +33,12 @@ json_t *gptneoxi_json_parse(const char *path, const char *text, size_t size, gi8
     json_error_t parse_error;
     json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &parse_error);
     if (root == NULL) {
-        bool no_memory = json_error_code(&parse_error) == json_error_out_of_memory;
-        gi8_error_set(error, no_memory ? GI8_ERR_MEMORY : GI8_ERR_FORMAT,
-                      "%s: not valid JSON: line %d, column %d: %s", path, parse_error.line,
-                      parse_error.column, parse_error.text);
+        if (parse_error.text[0] == '\0') { /* how jansson says that malloc() returned NULL */
+            gi8_error_set(error, GI8_ERR_MEMORY, "%s: no memory to parse it", path);
+        } else {
+            gi8_error_set(error, GI8_ERR_FORMAT, "%s: not valid JSON: line %d, column %d: %s", path,
+                          parse_error.line, parse_error.column, parse_error.text);
+        }
     }
     return root;
 }
