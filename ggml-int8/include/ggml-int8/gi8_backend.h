@@ -61,8 +61,8 @@ GI8_API gi8_status gi8_tensor_read(const gi8_tensor *t, size_t offset, void *dat
 
 typedef struct gi8_plan_params {
     bool no_reuse;  /* give every result memory of its own (to look at intermediate results) */
-    bool guard;     /* put guard bytes around every result and check them after each node; on in debug
-                       builds of the library whatever is said here; host backends only */
+    bool guard;     /* put guard bytes around every result and check them after each node; on in
+                       debug builds of the library whatever is said here; host backends only */
     /* Called before each node with the nodes done and their number; may be NULL. */
     void (*progress)(void *user, int64_t done, int64_t total);
     /* Called between nodes; true stops the run with GI8_ERR_CANCELLED; may be NULL. */
@@ -81,25 +81,25 @@ GI8_API gi8_plan *gi8_plan_create(gi8_backend *backend, const gi8_graph *graph,
                                   const gi8_plan_params *params, gi8_error *error);
 GI8_API void gi8_plan_free(gi8_plan *plan);
 
-/* Sets an input of the plan (a leaf without memory of its own), or reads an output or an input, from
- * byte `offset` on; with no_reuse any tensor of the graph can be read. An input is zero at first and
- * keeps its value between executions. Outputs are valid from one execution to the next. A view reads
- * its own bytes, 0 to gi8_nbytes() after its first element: where it is not contiguous, with what
- * lies between its elements. GI8_ERR_ARGUMENT: not an input or output of this plan, or a range
- * outside it. Not while the plan executes. */
+/* Sets an input of the plan (a leaf without memory of its own), or reads an output or an input,
+ * from byte `offset` on; with no_reuse any tensor of the graph can be read. An input is zero at
+ * first and keeps its value between executions. Outputs are valid from one execution to the next. A
+ * view reads its own bytes, 0 to gi8_nbytes() after its first element: where it is not contiguous,
+ * with what lies between its elements. GI8_ERR_ARGUMENT: not an input or output of this plan, or a
+ * range outside it. Not while the plan executes. */
 GI8_API gi8_status gi8_plan_write(gi8_plan *plan, const gi8_tensor *input, size_t offset,
                                   const void *data, size_t size, gi8_error *error);
 GI8_API gi8_status gi8_plan_read(const gi8_plan *plan, const gi8_tensor *t, size_t offset, void *data,
                                  size_t size, gi8_error *error);
 
-/* The host memory of whatever gi8_plan_read() reads, to use in place, as long as the plan; NULL where
- * the backend does not compute in host memory or the tensor is not readable. */
+/* The host memory of whatever gi8_plan_read() reads, to use in place, as long as the plan; NULL
+ * where the backend does not compute in host memory or the tensor is not readable. */
 GI8_API void *gi8_plan_data(const gi8_plan *plan, const gi8_tensor *t);
 
 /* Computes. One thread at a time per plan; plans of one backend may be executed by several threads
  * and then take turns. GI8_ERR_CANCELLED: outputs and caches that the run writes are undefined, the
- * plan stays usable. GI8_ERR_DEVICE: also where guard bytes were overwritten; the sentence names the
- * node that did it. */
+ * plan stays usable. GI8_ERR_DEVICE: also where guard bytes were overwritten; the sentence names
+ * the node that did it. */
 GI8_API gi8_status gi8_plan_execute(gi8_plan *plan, gi8_error *error);
 
 /* Stops the execution in progress, if any, at the next node; it does not touch later executions, so

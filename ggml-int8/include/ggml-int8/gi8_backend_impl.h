@@ -22,9 +22,9 @@ typedef struct gi8_plan_view {
     void *backend_data;   /* plan_prepare() may set it; plan_release() frees it */
     size_t scratch_bytes; /* plan_prepare() reports it */
     gi8_outlier_stats outliers; /* plan_execute() sets it */
-    /* To be called by plan_execute() before each step, on a host backend when the steps before it have
-     * finished: GI8_OK, or GI8_ERR_CANCELLED to return at once. Also reports progress and looks after
-     * guard bytes. The core writes the sentence that goes with GI8_ERR_CANCELLED. */
+    /* To be called by plan_execute() before each step, on a host backend when the steps before it
+     * have finished: GI8_OK, or GI8_ERR_CANCELLED to return at once. Also reports progress and looks
+     * after guard bytes. The core writes the sentence that goes with GI8_ERR_CANCELLED. */
     gi8_status (*poll)(struct gi8_plan_view *view, int64_t step);
 } gi8_plan_view;
 
@@ -46,8 +46,8 @@ typedef struct gi8_backend_vtable {
     gi8_status (*memory_read)(gi8_backend *backend, void *dst, const void *src, size_t size,
                               gi8_error *error);
 
-    /* Chooses a kernel for every step and takes the working memory that execution needs. n_steps may
-     * be 0. plan_release() follows a plan_prepare() that returned GI8_OK, and no other. */
+    /* Chooses a kernel for every step and takes the working memory that execution needs. n_steps
+     * may be 0. plan_release() follows a plan_prepare() that returned GI8_OK, and no other. */
     gi8_status (*plan_prepare)(gi8_backend *backend, gi8_plan_view *plan, gi8_error *error);
     gi8_status (*plan_execute)(gi8_backend *backend, gi8_plan_view *plan, gi8_error *error);
     void (*plan_release)(gi8_backend *backend, gi8_plan_view *plan);
