@@ -45,16 +45,16 @@ static bool is_open(const gptneoxi_checkpoint *checkpoint, const char *name) {
 }
 
 /* Opens every file that the index names, each once. */
-static gi8_status open_shards(gptneoxi_checkpoint *checkpoint, const char *dir, const char *index_path,
-                              json_t *weight_map, gi8_error *error) {
+static gi8_status open_shards(gptneoxi_checkpoint *checkpoint, const char *dir,
+                              const char *index_path, json_t *weight_map, gi8_error *error) {
     const char *name;
     json_t *value;
     json_object_foreach(weight_map, name, value) {
         const char *shard = json_string_value(value);
         if (shard == NULL) {
             return gi8_error_set(error, GI8_ERR_FORMAT,
-                                 "%s: weight_map: %.128s: expected a file name, found %s", index_path,
-                                 name, gptneoxi_json_kind(value));
+                                 "%s: weight_map: %.128s: expected a file name, found %s",
+                                 index_path, name, gptneoxi_json_kind(value));
         }
         if (shard[0] == '\0' || strchr(shard, '/') != NULL || strcmp(shard, "..") == 0) {
             return gi8_error_set(error, GI8_ERR_FORMAT,
@@ -82,7 +82,7 @@ static int by_name(const void *a, const void *b) {
     return strcmp(x->name, y->name);
 }
 
-/* Lists the tensors of all shards; with a weight_map those that it assigns to the shard they are in. */
+/* Lists the tensors of all shards; with a weight_map only those it assigns to their shard. */
 static gi8_status list_tensors(gptneoxi_checkpoint *checkpoint, const char *dir,
                                const json_t *weight_map, gi8_error *error) {
     size_t n = 0;
@@ -91,7 +91,8 @@ static gi8_status list_tensors(gptneoxi_checkpoint *checkpoint, const char *dir,
     }
     checkpoint->tensors = calloc(n + 1, sizeof checkpoint->tensors[0]);
     if (checkpoint->tensors == NULL) {
-        return gi8_error_set(error, GI8_ERR_MEMORY, "%s: no memory for a table of %zu tensors", dir, n);
+        return gi8_error_set(error, GI8_ERR_MEMORY, "%s: no memory for a table of %zu tensors", dir,
+                             n);
     }
     for (size_t i = 0; i < checkpoint->n_shards; i++) {
         const gptneoxi_safetensors *shard = &checkpoint->shards[i];
@@ -115,9 +116,9 @@ static gi8_status list_tensors(gptneoxi_checkpoint *checkpoint, const char *dir,
     for (size_t i = 1; i < checkpoint->n_tensors; i++) {
         const char *name = checkpoint->tensors[i].name;
         if (strcmp(checkpoint->tensors[i - 1].name, name) == 0) {
-            return gi8_error_set(error, GI8_ERR_FORMAT,
-                                 "%s: tensor %.128s: found twice, with and without the prefix " PREFIX,
-                                 dir, name);
+            return gi8_error_set(
+                error, GI8_ERR_FORMAT,
+                "%s: tensor %.128s: found twice, with and without the prefix " PREFIX, dir, name);
         }
     }
     return GI8_OK;
@@ -135,8 +136,9 @@ static gi8_status open_index(gptneoxi_checkpoint *checkpoint, const char *dir, c
     json_t *weight_map = json_object_get(index, "weight_map");
     gi8_status status;
     if (!json_is_object(weight_map)) {
-        status = gi8_error_set(error, GI8_ERR_FORMAT, "%s: weight_map: expected an object, found %s",
-                               path, gptneoxi_json_kind(weight_map));
+        status =
+            gi8_error_set(error, GI8_ERR_FORMAT, "%s: weight_map: expected an object, found %s",
+                          path, gptneoxi_json_kind(weight_map));
     } else {
         status = open_shards(checkpoint, dir, path, weight_map, error);
     }
@@ -159,17 +161,20 @@ static gi8_status refuse_directory(const char *dir, gi8_error *error) {
     if (status != GI8_OK) {
         return status;
     }
-    status = gi8_error_set(error, GI8_ERR_IO,
-                           "%.512s: expected " SINGLE_NAME " or " INDEX_NAME ", found neither", dir);
+    status =
+        gi8_error_set(error, GI8_ERR_IO,
+                      "%.512s: expected " SINGLE_NAME " or " INDEX_NAME ", found neither", dir);
     DIR *stream = opendir(dir);
     const struct dirent *entry;
     while (stream != NULL && (entry = readdir(stream)) != NULL) {
         const char *name = entry->d_name;
         if (has_suffix(name, ".bin") || has_suffix(name, ".pt") || has_suffix(name, ".pth")) {
-            status = gi8_error_set(error, GI8_ERR_UNSUPPORTED,
-                                   "%.512s: expected " SINGLE_NAME ", found %.128s: PyTorch files are "
-                                   "not read; convert it with transformers: from_pretrained(), then "
-                                   "save_pretrained(..., safe_serialization=True)", dir, name);
+            status =
+                gi8_error_set(error, GI8_ERR_UNSUPPORTED,
+                              "%.512s: expected " SINGLE_NAME ", found %.128s: PyTorch files are "
+                              "not read; convert it with transformers: from_pretrained(), then "
+                              "save_pretrained(..., safe_serialization=True)",
+                              dir, name);
             break;
         }
     }

@@ -1,4 +1,4 @@
-/* checkpoint.h - the tensors of a Hugging Face checkpoint directory, whichever files they lie in. */
+/* checkpoint.h - the tensors of a Hugging Face checkpoint directory, in whichever files. */
 #ifndef GPTNEOXI_CHECKPOINT_H
 #define GPTNEOXI_CHECKPOINT_H
 
@@ -19,8 +19,8 @@ typedef struct gptneoxi_checkpoint {
 } gptneoxi_checkpoint;
 
 /* Opens DIR/model.safetensors, or else the shards that DIR/model.safetensors.index.json names, and
- * checks their headers. GI8_ERR_IO, GI8_ERR_FORMAT, GI8_ERR_UNSUPPORTED (only PyTorch files are there;
- * an unknown element type), GI8_ERR_MEMORY; then *checkpoint is left empty. */
+ * checks their headers. GI8_ERR_IO, GI8_ERR_FORMAT, GI8_ERR_UNSUPPORTED (only PyTorch files are
+ * there; an unknown element type), GI8_ERR_MEMORY; then *checkpoint is left empty. */
 gi8_status gptneoxi_checkpoint_open(gptneoxi_checkpoint *checkpoint, const char *dir,
                                     gi8_error *error);
 void gptneoxi_checkpoint_close(gptneoxi_checkpoint *checkpoint);

@@ -99,7 +99,8 @@ static void check_quantization(reader *r) {
     read_string(r, quantization, "quant_method", &method);
     bool four_bit = false;
     if (r->status == GI8_OK) {
-        r->status = gptneoxi_json_get_bool(quantization, r->path, "load_in_4bit", &four_bit, r->error);
+        r->status =
+            gptneoxi_json_get_bool(quantization, r->path, "load_in_4bit", &four_bit, r->error);
     }
     if (r->status == GI8_OK && strcmp(method, "bitsandbytes") != 0) {
         r->status = gi8_error_set(r->error, GI8_ERR_UNSUPPORTED,
@@ -135,13 +136,14 @@ static void read_hidden_act(reader *r, gi8_activation_kind *kind) {
     if (r->status == GI8_OK) {
         r->status = gi8_error_set(r->error, GI8_ERR_UNSUPPORTED,
                                   "%s: hidden_act: expected gelu, gelu_fast, gelu_new, "
-                                  "gelu_pytorch_tanh, relu or silu, found \"%.64s\"", r->path, name);
+                                  "gelu_pytorch_tanh, relu or silu, found \"%.64s\"",
+                                  r->path, name);
     }
 }
 
 /* transformers 4 has rotary_pct, rotary_emb_base and perhaps rope_scaling; 5 puts all of them into
- * rope_parameters. As in transformers 5, rope_scaling stands for rope_parameters where both are there,
- * and what is absent inside falls back to the old keys. Needs head_dim. */
+ * rope_parameters. As in transformers 5, rope_scaling stands for rope_parameters where both are
+ * there, and what is absent inside falls back to the old keys. Needs head_dim. */
 static void read_rotary(reader *r, gptneox_config *config) {
     double pct = 0.25;
     double theta = 10000.0;
@@ -179,7 +181,7 @@ static void read_rotary(reader *r, gptneox_config *config) {
     }
     config->rope_theta = (float)theta;
     config->rope_freq_scale = (float)(1.0 / factor);
-    config->rotary_dim = (int32_t)(config->head_dim * pct); /* cut, not rounded, as transformers does */
+    config->rotary_dim = (int32_t)(config->head_dim * pct); /* cut, not rounded */
     if (config->rotary_dim % 2 != 0) {
         r->status = gi8_error_set(r->error, GI8_ERR_FORMAT,
                                   "%s: %g of head size %d rotates, expected an even number of "
@@ -224,7 +226,7 @@ gi8_status gptneoxi_config_load(gptneox_config *config, const char *dir, gi8_err
     if (path == NULL) {
         return GI8_ERR_MEMORY;
     }
-    gi8_error failure = GI8_ERROR_INIT; /* the caller may not want the sentence; its status is needed */
+    gi8_error failure = GI8_ERROR_INIT; /* the caller may not want the sentence */
     json_t *root = gptneoxi_json_load(path, MAX_CONFIG_SIZE, &failure);
     reader r = {root, path, &failure, failure.status};
     /* The defaults of transformers' GPTNeoXConfig. */

@@ -107,8 +107,8 @@ gi8_status gptneoxi_file_read(const gptneoxi_file *file, uint64_t offset, void *
         }
         if (n == 0) {
             return gi8_error_set(error, GI8_ERR_IO,
-                                 "%s: the file ends at byte %" PRIu64 ", expected %zu more", file->path,
-                                 offset, size);
+                                 "%s: the file ends at byte %" PRIu64 ", expected %zu more",
+                                 file->path, offset, size);
         }
         next += n;
         offset += (uint64_t)n;

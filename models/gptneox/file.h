@@ -1,4 +1,4 @@
-/* file.h - reading files that nobody vouched for: regular files only, short reads and signals handled. */
+/* file.h - reading files that nobody vouched for: regular files, whole reads or an error. */
 #ifndef GPTNEOXI_FILE_H
 #define GPTNEOXI_FILE_H
 
@@ -28,8 +28,8 @@ gi8_status gptneoxi_dir_check(const char *dir, gi8_error *error);
 gi8_status gptneoxi_file_open(gptneoxi_file *file, const char *path, gi8_error *error);
 void gptneoxi_file_close(gptneoxi_file *file);
 
-/* Reads exactly `size` bytes from `offset` on; GI8_ERR_IO where the file ends before, e.g. because it
- * was cut since it was opened. Any number of threads may read at once. */
+/* Reads exactly `size` bytes from `offset` on; GI8_ERR_IO where the file ends before, e.g. because
+ * it was cut since it was opened. Any number of threads may read at once. */
 gi8_status gptneoxi_file_read(const gptneoxi_file *file, uint64_t offset, void *data, size_t size,
                               gi8_error *error);
 

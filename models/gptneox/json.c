@@ -62,12 +62,12 @@ const char *gptneoxi_json_kind(const json_t *value) {
 
 static gi8_status wrong_kind(const char *path, const char *key, const char *expected,
                              const json_t *found, gi8_error *error) {
-    return gi8_error_set(error, GI8_ERR_FORMAT, "%s: %s: expected %s, found %s", path, key, expected,
-                         gptneoxi_json_kind(found));
+    return gi8_error_set(error, GI8_ERR_FORMAT, "%s: %s: expected %s, found %s", path, key,
+                         expected, gptneoxi_json_kind(found));
 }
 
-gi8_status gptneoxi_json_get_int(const json_t *object, const char *path, const char *key, int64_t low,
-                                 int64_t high, int64_t *value, gi8_error *error) {
+gi8_status gptneoxi_json_get_int(const json_t *object, const char *path, const char *key,
+                                 int64_t low, int64_t high, int64_t *value, gi8_error *error) {
     const json_t *found = json_object_get(object, key);
     if (found == NULL) {
         return GI8_OK;
@@ -78,15 +78,15 @@ gi8_status gptneoxi_json_get_int(const json_t *object, const char *path, const c
     int64_t number = json_integer_value(found);
     if (number < low || number > high) {
         return gi8_error_set(error, GI8_ERR_FORMAT,
-                             "%s: %s: expected %" PRId64 " to %" PRId64 ", found %" PRId64, path, key,
-                             low, high, number);
+                             "%s: %s: expected %" PRId64 " to %" PRId64 ", found %" PRId64, path,
+                             key, low, high, number);
     }
     *value = number;
     return GI8_OK;
 }
 
-gi8_status gptneoxi_json_get_number(const json_t *object, const char *path, const char *key, double low,
-                                    double high, double *value, gi8_error *error) {
+gi8_status gptneoxi_json_get_number(const json_t *object, const char *path, const char *key,
+                                    double low, double high, double *value, gi8_error *error) {
     const json_t *found = json_object_get(object, key);
     if (found == NULL) {
         return GI8_OK;
@@ -96,15 +96,15 @@ gi8_status gptneoxi_json_get_number(const json_t *object, const char *path, cons
     }
     double number = json_number_value(found);
     if (!(number >= low && number <= high)) {
-        return gi8_error_set(error, GI8_ERR_FORMAT, "%s: %s: expected %g to %g, found %g", path, key,
-                             low, high, number);
+        return gi8_error_set(error, GI8_ERR_FORMAT, "%s: %s: expected %g to %g, found %g", path,
+                             key, low, high, number);
     }
     *value = number;
     return GI8_OK;
 }
 
-gi8_status gptneoxi_json_get_bool(const json_t *object, const char *path, const char *key, bool *value,
-                                  gi8_error *error) {
+gi8_status gptneoxi_json_get_bool(const json_t *object, const char *path, const char *key,
+                                  bool *value, gi8_error *error) {
     const json_t *found = json_object_get(object, key);
     if (found == NULL) {
         return GI8_OK;

@@ -22,9 +22,10 @@ static gi8_status load_tokenizer(gptneox_model *model, const char *dir, gi8_erro
     }
     const int32_t n_ids = gptneox_tokenizer_n_ids(model->tokenizer);
     if (n_ids > model->config.vocab_size) {
-        status = gi8_error_set(error, GI8_ERR_FORMAT,
-                               "%s: expected ids below the vocab_size %d of config.json, found id %d",
-                               path, model->config.vocab_size, n_ids - 1);
+        status =
+            gi8_error_set(error, GI8_ERR_FORMAT,
+                          "%s: expected ids below the vocab_size %d of config.json, found id %d",
+                          path, model->config.vocab_size, n_ids - 1);
     }
     free(path);
     return status;

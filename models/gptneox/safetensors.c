@@ -1,4 +1,4 @@
-/* safetensors.c - the header of a .safetensors file, with nothing in it believed before it is checked. */
+/* safetensors.c - reading the header of a .safetensors file, believing nothing unchecked. */
 #define _POSIX_C_SOURCE 200809L /* strdup */
 #include "safetensors.h"
 
@@ -108,7 +108,7 @@ static bool shape_bytes(const gptneoxi_tensor_info *t, unsigned bits, uint64_t *
     return total % 8 == 0;
 }
 
-/* Fills *t but for its name. Offsets count from `data_begin`, where `data_size` bytes of data begin. */
+/* Fills *t but for its name. `data_size` bytes of data begin at `data_begin` of the file. */
 static gi8_status read_entry(const entry_reader *r, const json_t *entry, uint64_t data_begin,
                              uint64_t data_size, gptneoxi_tensor_info *t) {
     if (!json_is_object(entry)) {
@@ -150,8 +150,8 @@ static gi8_status read_entry(const entry_reader *r, const json_t *entry, uint64_
     if (t->size != expected) {
         return gi8_error_set(r->error, GI8_ERR_FORMAT,
                              "%s: tensor %.128s: data_offsets: expected the %" PRIu64
-                             " bytes of a %s of shape %s, found %" PRIu64, r->path, r->name, expected,
-                             t->dtype, shape, t->size);
+                             " bytes of a %s of shape %s, found %" PRIu64,
+                             r->path, r->name, expected, t->dtype, shape, t->size);
     }
     return GI8_OK;
 }
@@ -244,9 +244,11 @@ static gi8_status read_header(gptneoxi_safetensors *st, gi8_error *error) {
     uint64_t limit = file->size - LENGTH_SIZE;
     limit = limit < MAX_HEADER_SIZE ? limit : MAX_HEADER_SIZE;
     if (length < 2 || length > limit) {
-        return gi8_error_set(error, GI8_ERR_FORMAT,
-                             "%s: not a safetensors file, or a truncated one: header length: expected "
-                             "2 to %" PRIu64 ", found %" PRIu64, file->path, limit, length);
+        return gi8_error_set(
+            error, GI8_ERR_FORMAT,
+            "%s: not a safetensors file, or a truncated one: header length: expected "
+            "2 to %" PRIu64 ", found %" PRIu64,
+            file->path, limit, length);
     }
     char *text = malloc((size_t)length);
     if (text == NULL) {

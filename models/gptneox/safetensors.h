@@ -1,7 +1,7 @@
 /* safetensors.h - one .safetensors file: its table of tensors, checked, and their bytes.
  *
  * The format: 8 bytes of header length, little-endian; a JSON object of that length,
- *   {"name": {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12]}, ..., "__metadata__": {...}}
+ *   {"name": {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12]}, "__metadata__": {..}}
  * then the data, to which the offsets refer, without holes or overlaps, little-endian.
  */
 #ifndef GPTNEOXI_SAFETENSORS_H
@@ -26,9 +26,9 @@ typedef struct gptneoxi_safetensors {
     size_t n_tensors;
 } gptneoxi_safetensors;
 
-/* Opens a file and checks its whole header, so that every tensor in the table lies in the file and has
- * the bytes of its shape. GI8_ERR_IO, GI8_ERR_FORMAT, GI8_ERR_UNSUPPORTED (an element type that is not
- * known), GI8_ERR_MEMORY; then *st is left empty. */
+/* Opens a file and checks its whole header, so that every tensor in the table lies in the file and
+ * has the bytes of its shape. GI8_ERR_IO, GI8_ERR_FORMAT, GI8_ERR_UNSUPPORTED (an element type that
+ * is not known), GI8_ERR_MEMORY; then *st is left empty. */
 gi8_status gptneoxi_safetensors_open(gptneoxi_safetensors *st, const char *path, gi8_error *error);
 void gptneoxi_safetensors_close(gptneoxi_safetensors *st);
 

@@ -22,7 +22,7 @@ typedef struct parameter {
     char name[GI8_MAX_NAME]; /* in the checkpoint, without "gpt_neox." */
     parameter_role role;
     gptneoxi_matrix matrix;
-    bool repeated;           /* another parameter is made from the same tensor and counts for both */
+    bool repeated;           /* made from another parameter's tensor, which counts for both */
     bool has_bias;           /* ROLE_WEIGHT */
     gptneoxi_linear *linear; /* the layer it belongs to; NULL for norms and the embedding */
     gi8_tensor **leaf;       /* where the leaf goes, if the layer is not int8 */
@@ -81,14 +81,15 @@ static void add_layer(loader *l, int32_t i) {
     const bool bias = c->attention_bias;
     add_norm(l, &layer->input_layernorm, i, "input_layernorm");
     add_norm(l, &layer->post_attention_layernorm, i, "post_attention_layernorm");
-    add_linear(l, &layer->query_key_value, hidden, 3 * hidden, bias, i, "attention.query_key_value");
+    add_linear(l, &layer->query_key_value, hidden, 3 * hidden, bias, i,
+               "attention.query_key_value");
     add_linear(l, &layer->dense, hidden, hidden, bias, i, "attention.dense");
     add_linear(l, &layer->dense_h_to_4h, hidden, wide, true, i, "mlp.dense_h_to_4h");
     add_linear(l, &layer->dense_4h_to_h, wide, hidden, true, i, "mlp.dense_4h_to_h");
 }
 
-/* Everything the model needs. A tied head that is quantized is made from the embedding's tensor; one
- * that is not is the embedding itself and no parameter of its own. */
+/* Everything the model needs. A tied head that is quantized is made from the embedding's tensor;
+ * one that is not is the embedding itself and no parameter of its own. */
 static void add_all(loader *l) {
     const gptneox_config *c = l->config;
     gptneoxi_weights *w = l->weights;
@@ -98,7 +99,8 @@ static void add_all(loader *l) {
         add_layer(l, i);
     }
     add_norm(l, &w->final_layer_norm, -1, "final_layer_norm");
-    const bool quantize_head = l->params->weights == GPTNEOX_WEIGHTS_INT8 && l->params->quantize_head;
+    const bool quantize_head =
+        l->params->weights == GPTNEOX_WEIGHTS_INT8 && l->params->quantize_head;
     if (!c->tie_word_embeddings || quantize_head) {
         parameter *head = add(l, ROLE_HEAD, &w->embed_out.weight, vocab, c->hidden_size, -1,
                               c->tie_word_embeddings ? "embed_in" : "embed_out", "weight");
@@ -131,7 +133,8 @@ static void GI8_PRINTF(2, 3) report(problems *all, const char *format, ...) {
         all->n_left_out++;
         return;
     }
-    all->used += (size_t)snprintf(all->text + all->used, room, "%s%s", all->n > 1 ? "; " : "", text);
+    all->used +=
+        (size_t)snprintf(all->text + all->used, room, "%s%s", all->n > 1 ? "; " : "", text);
 }
 
 static bool has_shape(const gptneoxi_source *source, const uint64_t *shape, int n_dims) {
@@ -164,7 +167,8 @@ static void find_absmax(loader *l, parameter *p, problems *all) {
         gptneoxi_file_read(format->file, format->info->offset, &code, 1, NULL) != GI8_OK ||
         code != 0) {
         static const char *const names[] = {"unreadable", "col32", "col_turing", "col_ampere"};
-        report(all, "%s: expected 0 (row), found %s", name, code < 4 ? names[code] : "an unknown one");
+        report(all, "%s: expected 0 (row), found %s", name,
+               code < 4 ? names[code] : "an unknown one");
     }
 }
 
@@ -313,7 +317,7 @@ static gi8_status create_all(loader *l) {
         gi8_status status = GI8_OK;
         if (is_int8_weight(l, p)) {
             status = create_int8(l, p);
-        } else if (p->linear == NULL || p->linear->int8 == NULL) { /* else: a bias inside the layer */
+        } else if (p->linear == NULL || p->linear->int8 == NULL) { /* else: the layer's bias */
             status = create_leaf(l, p);
         }
         if (status != GI8_OK) {
@@ -373,7 +377,8 @@ static gi8_status load(loader *l) {
     l->weights->layers = calloc(n_layers, sizeof l->weights->layers[0]);
     l->list = calloc(n_layers * PER_LAYER + OUTSIDE_LAYERS, sizeof l->list[0]);
     if (l->weights->layers == NULL || l->list == NULL) {
-        return gi8_error_set(l->error, GI8_ERR_MEMORY, "no memory for a list of %zu layers", n_layers);
+        return gi8_error_set(l->error, GI8_ERR_MEMORY, "no memory for a list of %zu layers",
+                             n_layers);
     }
     add_all(l);
     gi8_status status = gptneoxi_checkpoint_open(&l->checkpoint, l->dir, l->error);

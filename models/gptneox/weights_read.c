@@ -8,9 +8,10 @@
 
 #include "ggml-int8/gi8_quantize.h"
 
-/* Elements of a tile: small enough for the caches, and for the rows of any config that was accepted. */
+/* Elements of a tile: few enough for the caches, enough for a row of any accepted config. */
 #define TILE_ELEMENTS ((int64_t)1 << 19)
-_Static_assert(TILE_ELEMENTS >= 3 * GI8_INT8_MAX_K, "a tile holds the longest vector, the qkv bias");
+_Static_assert(TILE_ELEMENTS >= 3 * GI8_INT8_MAX_K,
+               "a tile holds the longest vector, the qkv bias");
 
 gi8_status gptneoxi_tile_reader_init(gptneoxi_tile_reader *reader, uint64_t total,
                                      const gptneox_model_params *params, gi8_error *error) {
@@ -123,8 +124,8 @@ static gi8_status tile_narrow(gptneoxi_tile_reader *reader, const gptneoxi_matri
     return GI8_OK;
 }
 
-gi8_status gptneoxi_read_leaf(gptneoxi_tile_reader *reader, const gptneoxi_matrix *m, gi8_tensor *leaf,
-                              gi8_error *error) {
+gi8_status gptneoxi_read_leaf(gptneoxi_tile_reader *reader, const gptneoxi_matrix *m,
+                              gi8_tensor *leaf, gi8_error *error) {
     const size_t row_size = (size_t)m->cols * gi8_type_size(leaf->type);
     gi8_status status = GI8_OK;
     for (tile t = tile_begin(m); status == GI8_OK && t.first + t.n < m->rows;) {
@@ -139,8 +140,8 @@ gi8_status gptneoxi_read_leaf(gptneoxi_tile_reader *reader, const gptneoxi_matri
             }
         }
         if (status == GI8_OK) {
-            status = gi8_tensor_write(leaf, (size_t)t.first * row_size, data, (size_t)t.n * row_size,
-                                      error);
+            status = gi8_tensor_write(leaf, (size_t)t.first * row_size, data,
+                                      (size_t)t.n * row_size, error);
         }
         if (status == GI8_OK) {
             status = tile_done(reader, m, &t, error);
@@ -149,7 +150,7 @@ gi8_status gptneoxi_read_leaf(gptneoxi_tile_reader *reader, const gptneoxi_matri
     return status;
 }
 
-/* The sentence for a weight that cannot be quantized: counts over the whole tensor, not one tile. */
+/* The sentence for a weight that cannot be quantized; counts in all of it, not in one tile. */
 static gi8_status not_finite(gptneoxi_tile_reader *reader, const gptneoxi_matrix *m,
                              gi8_error *error) {
     int64_t count = 0;

@@ -142,7 +142,8 @@ void tiny_convert(fixture_tensor *t, gi8_type type) {
     const int64_t n = (int64_t)(t->size / sizeof(float));
     uint8_t *data = malloc((size_t)n * gi8_type_size(type));
     assert_non_null(data);
-    assert_int_equal(gi8_convert_from_fp32(type, (const float *)(const void *)t->data, n, data), GI8_OK);
+    assert_int_equal(gi8_convert_from_fp32(type, (const float *)(const void *)t->data, n, data),
+                     GI8_OK);
     free(t->data);
     t->data = data;
     t->dtype = gi8_type_name(type);
@@ -165,7 +166,8 @@ uint8_t *safetensors_of_header(const char *header, size_t data_size, size_t *siz
 
 uint8_t *safetensors_bytes(const fixture_checkpoint *c, int first, int n, size_t *size) {
     char header[FIXTURE_MAX_TENSORS * 192];
-    size_t used = (size_t)snprintf(header, sizeof header, "{\"__metadata__\": {\"format\": \"pt\"}");
+    size_t used =
+        (size_t)snprintf(header, sizeof header, "{\"__metadata__\": {\"format\": \"pt\"}");
     size_t offset = 0;
     for (int i = first; i < first + n; i++) {
         const fixture_tensor *t = &c->tensors[i];
@@ -182,7 +184,7 @@ uint8_t *safetensors_bytes(const fixture_checkpoint *c, int first, int n, size_t
                                  "], \"data_offsets\": [%zu, %zu]}", offset, offset + t->size);
         offset += t->size;
     }
-    snprintf(header + used, sizeof header - used, "}  "); /* padding, as the Rust library writes it */
+    snprintf(header + used, sizeof header - used, "}  "); /* padded, as the Rust library does */
     uint8_t *bytes = safetensors_of_header(header, offset, size);
     uint8_t *data = bytes + *size - offset;
     for (int i = first; i < first + n; i++) {
@@ -194,7 +196,8 @@ uint8_t *safetensors_bytes(const fixture_checkpoint *c, int first, int n, size_t
     return bytes;
 }
 
-void safetensors_write(temp_dir *dir, const char *name, const fixture_checkpoint *c, int first, int n) {
+void safetensors_write(temp_dir *dir, const char *name, const fixture_checkpoint *c, int first,
+                       int n) {
     size_t size = 0;
     uint8_t *bytes = safetensors_bytes(c, first, n, &size);
     temp_write(dir, name, bytes, size);
@@ -221,7 +224,8 @@ static const char *backend_name(const gi8_backend *backend) {
     return "memory";
 }
 
-static bool backend_supports(const gi8_backend *backend, const gi8_tensor *node, gi8_error *reason) {
+static bool backend_supports(const gi8_backend *backend, const gi8_tensor *node,
+                             gi8_error *reason) {
     (void)backend;
     (void)node;
     gi8_error_set(reason, GI8_ERR_UNSUPPORTED, "this backend only has memory");
@@ -281,7 +285,8 @@ memory_backend memory_backend_init(void) {
     return (memory_backend){.base = {&vtable}, .fail_after = -1};
 }
 
-void expect_load_error(const char *dir, const gptneox_model_params *params, gi8_status status, ...) {
+void expect_load_error(const char *dir, const gptneox_model_params *params, gi8_status status,
+                       ...) {
     memory_backend backend = memory_backend_init();
     gi8_error error = GI8_ERROR_INIT;
     gptneox_model *model = gptneox_model_load(dir, &backend.base, params, &error);

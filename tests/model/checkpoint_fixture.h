@@ -1,4 +1,4 @@
-/* checkpoint_fixture.h - checkpoints made by a test, in a temporary directory, and memory to load into. */
+/* checkpoint_fixture.h - checkpoints made by a test in a temporary directory. */
 #ifndef CHECKPOINT_FIXTURE_H
 #define CHECKPOINT_FIXTURE_H
 
@@ -68,7 +68,8 @@ uint8_t *safetensors_bytes(const fixture_checkpoint *c, int first, int n, size_t
 /* A file of a header, given as text, and `data_size` bytes of zeros. */
 uint8_t *safetensors_of_header(const char *header, size_t data_size, size_t *size);
 
-void safetensors_write(temp_dir *dir, const char *name, const fixture_checkpoint *c, int first, int n);
+void safetensors_write(temp_dir *dir, const char *name, const fixture_checkpoint *c, int first,
+                       int n);
 
 /* A directory with TINY_CONFIG (`extra` goes into it, e.g. ", \"a\": 1") and model.safetensors. */
 temp_dir tiny_write(const fixture_checkpoint *c, const char *extra);
@@ -85,8 +86,8 @@ typedef struct memory_backend {
 
 memory_backend memory_backend_init(void);
 
-/* Expects that loading fails with this status and that the sentence holds every text of the list, which
- * ends with NULL. Nothing may stay allocated. `params` may be NULL. */
+/* Expects that loading fails with this status and that the sentence holds every text of the list,
+ * which ends with NULL. Nothing may stay allocated. `params` may be NULL. */
 void expect_load_error(const char *dir, const gptneox_model_params *params, gi8_status status, ...);
 
 #endif

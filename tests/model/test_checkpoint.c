@@ -1,4 +1,4 @@
-/* test_checkpoint.c - directories that cannot be loaded: each ends in a sentence, with nothing kept. */
+/* test_checkpoint.c - directories that cannot be loaded: a sentence for each, nothing kept. */
 #define _XOPEN_SOURCE 700 /* mkfifo, symlink, chmod */
 #include "checkpoint_fixture.h"
 #include "test_seed.h"
@@ -86,16 +86,17 @@ static void tokenizer_beyond_vocab(void **state) {
     expect_load_error(dir.path, NULL, GI8_ERR_FORMAT, "tokenizer.json", NULL);
     /* The 256 bytes of the alphabet do not fit the 20 rows of the embedding. */
     char text[16384];
-    size_t used = (size_t)snprintf(text, sizeof text,
-                                   "{\"version\": \"1.0\", \"truncation\": null, \"padding\": null, "
-                                   "\"added_tokens\": [], \"normalizer\": {\"type\": \"NFC\"}, "
-                                   "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": "
-                                   "false, \"trim_offsets\": true}, \"post_processor\": null, "
-                                   "\"decoder\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, "
-                                   "\"trim_offsets\": true}, \"model\": {\"type\": \"BPE\", "
-                                   "\"dropout\": null, \"unk_token\": null, "
-                                   "\"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, "
-                                   "\"fuse_unk\": false, \"merges\": [], \"vocab\": {");
+    size_t used =
+        (size_t)snprintf(text, sizeof text,
+                         "{\"version\": \"1.0\", \"truncation\": null, \"padding\": null, "
+                         "\"added_tokens\": [], \"normalizer\": {\"type\": \"NFC\"}, "
+                         "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": "
+                         "false, \"trim_offsets\": true}, \"post_processor\": null, "
+                         "\"decoder\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, "
+                         "\"trim_offsets\": true}, \"model\": {\"type\": \"BPE\", "
+                         "\"dropout\": null, \"unk_token\": null, "
+                         "\"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, "
+                         "\"fuse_unk\": false, \"merges\": [], \"vocab\": {");
     int extra = 256; /* GPT-2's alphabet: printable bytes as they are, the others from U+0100 on */
     for (int byte = 0; byte < 256; byte++) {
         const bool printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte != 173);
@@ -105,14 +106,16 @@ static void tokenizer_beyond_vocab(void **state) {
     }
     snprintf(text + used, sizeof text - used, "}}}");
     temp_write_text(&dir, "tokenizer.json", text);
-    expect_load_error(dir.path, NULL, GI8_ERR_FORMAT, "tokenizer.json", "vocab_size 20", "id 255", NULL);
+    expect_load_error(dir.path, NULL, GI8_ERR_FORMAT, "tokenizer.json", "vocab_size 20", "id 255",
+                      NULL);
     temp_dir_remove(&dir);
     tiny_checkpoint_free(c);
 }
 
 /* ---- shards ---------------------------------------------------------------------------------- */
 
-static void expect_bad_index(temp_dir *dir, const char *index, gi8_status status, const char *says) {
+static void expect_bad_index(temp_dir *dir, const char *index, gi8_status status,
+                             const char *says) {
     temp_write_text(dir, INDEX, index);
     expect_load_error(dir->path, NULL, status, says, NULL);
 }
@@ -127,7 +130,8 @@ static void bad_shards(void **state) {
     expect_bad_index(&dir, "[]", GI8_ERR_FORMAT, "weight_map: expected an object, found nothing");
     expect_bad_index(&dir, "{\"weight_map\": []}", GI8_ERR_FORMAT, "found an array");
     expect_bad_index(&dir, "{\"weight_map\": {\"x\": 1}}", GI8_ERR_FORMAT, "found an integer");
-    expect_bad_index(&dir, "{\"weight_map\": {\"x\": \"\"}}", GI8_ERR_FORMAT, "in the same directory");
+    expect_bad_index(&dir, "{\"weight_map\": {\"x\": \"\"}}", GI8_ERR_FORMAT,
+                     "in the same directory");
     expect_bad_index(&dir, "{\"weight_map\": {\"x\": \"..\"}}", GI8_ERR_FORMAT,
                      "in the same directory");
     expect_bad_index(&dir, "{\"weight_map\": {\"x\": \"../a.safetensors\"}}", GI8_ERR_FORMAT,
@@ -140,8 +144,8 @@ static void bad_shards(void **state) {
     expect_bad_index(&dir, "{\"weight_map\": {\"x\": \"config.json\"}}", GI8_ERR_FORMAT,
                      "not a safetensors file");
     /* What the index does not list is not there. */
-    expect_bad_index(&dir, "{\"weight_map\": {\"embed_out.weight\": \"a.safetensors\"}}", GI8_ERR_SHAPE,
-                     "embed_in.weight: expected [20, 8], missing");
+    expect_bad_index(&dir, "{\"weight_map\": {\"embed_out.weight\": \"a.safetensors\"}}",
+                     GI8_ERR_SHAPE, "embed_in.weight: expected [20, 8], missing");
     temp_dir_remove(&dir);
     tiny_checkpoint_free(c);
 }
@@ -174,8 +178,8 @@ static void everything_missing(void **state) {
     (void)state;
     fixture_checkpoint c = {.n = 0};
     temp_dir dir = tiny_write(&c, "");
-    expect_load_error(dir.path, NULL, GI8_ERR_SHAPE, "28 tensors are not", "embed_in.weight", "and ",
-                      " more", NULL);
+    expect_load_error(dir.path, NULL, GI8_ERR_SHAPE, "28 tensors are not", "embed_in.weight",
+                      "and ", " more", NULL);
     temp_dir_remove(&dir);
 }
 
@@ -281,8 +285,9 @@ static void bad_int8_checkpoints(void **state) {
                      NULL, format, i == 2 ? 1 : 4);
         }
         temp_dir dir = tiny_write(c, "");
-        static const gi8_status statuses[] = {GI8_ERR_SHAPE,       GI8_ERR_SHAPE,  GI8_ERR_UNSUPPORTED,
-                                              GI8_ERR_UNSUPPORTED, GI8_ERR_FORMAT, GI8_ERR_FORMAT};
+        static const gi8_status statuses[] = {GI8_ERR_SHAPE,       GI8_ERR_SHAPE,
+                                              GI8_ERR_UNSUPPORTED, GI8_ERR_UNSUPPORTED,
+                                              GI8_ERR_FORMAT,      GI8_ERR_FORMAT};
         static const char *const says[] = {
             "dense.SCB: expected F32 [8] beside an I8 weight, missing",
             "dense.SCB: expected F32 [8] beside an I8 weight, found another",

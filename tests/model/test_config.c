@@ -44,12 +44,15 @@ static void defaults(void **state) {
 static void all_keys(void **state) {
     (void)state;
     gptneox_config c = load_good(
-        "{\"architectures\": [\"GPTNeoXForCausalLM\"], \"model_type\": \"gpt_neox\", \"vocab_size\": 97,"
+        "{\"architectures\": [\"GPTNeoXForCausalLM\"], \"model_type\": \"gpt_neox\", "
+        "\"vocab_size\": 97,"
         " \"hidden_size\": 100, \"num_hidden_layers\": 3, \"num_attention_heads\": 2,"
         " \"intermediate_size\": 41, \"max_position_embeddings\": 64, \"rotary_pct\": 0.58,"
         " \"rotary_emb_base\": 500, \"layer_norm_eps\": 1e-3, \"hidden_act\": \"silu\","
-        " \"use_parallel_residual\": false, \"attention_bias\": false, \"tie_word_embeddings\": true,"
-        " \"bos_token_id\": 3, \"eos_token_id\": 96, \"rope_scaling\": null, \"rope_parameters\": null,"
+        " \"use_parallel_residual\": false, \"attention_bias\": false, \"tie_word_embeddings\": "
+        "true,"
+        " \"bos_token_id\": 3, \"eos_token_id\": 96, \"rope_scaling\": null, \"rope_parameters\": "
+        "null,"
         " \"quantization_config\": null, \"torch_dtype\": \"float16\", \"something_new\": [1]}");
     assert_int_equal(c.vocab_size, 97);
     assert_int_equal(c.hidden_size, 100);
@@ -104,16 +107,20 @@ static void rotary(void **state) {
         {"{\"rotary_emb_base\": 2.5}", 24, 2.5f, 1.0f},
         {"{\"rope_parameters\": {}}", 24, 10000.0f, 1.0f},
         {"{\"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 500.0,"
-         " \"partial_rotary_factor\": 0.5}}", 48, 500.0f, 1.0f},
-        {"{\"rope_parameters\": {\"rope_theta\": 500.0}, \"rotary_pct\": 0.5, \"rotary_emb_base\": 7}",
+         " \"partial_rotary_factor\": 0.5}}",
          48, 500.0f, 1.0f},
-        {"{\"rope_parameters\": {\"rope_type\": \"linear\", \"factor\": 4.0}}", 24, 10000.0f, 0.25f},
-        {"{\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}, \"rotary_pct\": 0.5}", 48, 10000.0f,
-         0.5f},
+        {"{\"rope_parameters\": {\"rope_theta\": 500.0}, \"rotary_pct\": 0.5, \"rotary_emb_base\": "
+         "7}",
+         48, 500.0f, 1.0f},
+        {"{\"rope_parameters\": {\"rope_type\": \"linear\", \"factor\": 4.0}}", 24, 10000.0f,
+         0.25f},
+        {"{\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}, \"rotary_pct\": 0.5}", 48,
+         10000.0f, 0.5f},
         {"{\"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 2.0}}", 24, 10000.0f, 0.5f},
         {"{\"rope_scaling\": {\"rope_type\": \"default\"}}", 24, 10000.0f, 1.0f},
         {"{\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2.0},"
-         " \"rope_parameters\": {\"rope_theta\": 1.0}}", 24, 10000.0f, 0.5f},
+         " \"rope_parameters\": {\"rope_theta\": 1.0}}",
+         24, 10000.0f, 0.5f},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         gptneox_config c = load_good(table[i].text);
@@ -134,8 +141,9 @@ static void token_ids(void **state) {
 
 static void quantized_by_bitsandbytes(void **state) {
     (void)state;
-    load_good("{\"quantization_config\": {\"quant_method\": \"bitsandbytes\", \"load_in_8bit\": true,"
-              " \"load_in_4bit\": false, \"llm_int8_threshold\": 6.0}}");
+    load_good(
+        "{\"quantization_config\": {\"quant_method\": \"bitsandbytes\", \"load_in_8bit\": true,"
+        " \"load_in_4bit\": false, \"llm_int8_threshold\": 6.0}}");
     load_good("{\"quantization_config\": {\"load_in_8bit\": true}}");
 }
 
@@ -187,17 +195,24 @@ static void wrong_values(void **state) {
         {"{\"eos_token_id\": [1.5]}", GI8_ERR_FORMAT, {"eos_token_id", "a real number"}},
         {"{\"bos_token_id\": -2}", GI8_ERR_FORMAT, {"bos_token_id", "-2"}},
         {"{\"rope_scaling\": \"linear\"}", GI8_ERR_FORMAT, {"rope_scaling", "a string"}},
-        {"{\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2.0}}", GI8_ERR_UNSUPPORTED,
+        {"{\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2.0}}",
+         GI8_ERR_UNSUPPORTED,
          {"rope_scaling", "\"dynamic\""}},
         {"{\"rope_scaling\": {\"type\": \"linear\"}}", GI8_ERR_FORMAT, {"rope_scaling", "factor"}},
-        {"{\"rope_scaling\": {\"type\": \"linear\", \"factor\": 0}}", GI8_ERR_FORMAT, {"factor", "0"}},
-        {"{\"rope_parameters\": {\"rope_type\": \"yarn\"}}", GI8_ERR_UNSUPPORTED,
+        {"{\"rope_scaling\": {\"type\": \"linear\", \"factor\": 0}}",
+         GI8_ERR_FORMAT,
+         {"factor", "0"}},
+        {"{\"rope_parameters\": {\"rope_type\": \"yarn\"}}",
+         GI8_ERR_UNSUPPORTED,
          {"rope_parameters", "\"yarn\""}},
-        {"{\"rope_parameters\": {\"partial_rotary_factor\": 2}}", GI8_ERR_FORMAT,
+        {"{\"rope_parameters\": {\"partial_rotary_factor\": 2}}",
+         GI8_ERR_FORMAT,
          {"partial_rotary_factor", "found 2"}},
-        {"{\"quantization_config\": {\"quant_method\": \"gptq\"}}", GI8_ERR_UNSUPPORTED,
+        {"{\"quantization_config\": {\"quant_method\": \"gptq\"}}",
+         GI8_ERR_UNSUPPORTED,
          {"quantization_config", "\"gptq\""}},
-        {"{\"quantization_config\": {\"load_in_4bit\": true}}", GI8_ERR_UNSUPPORTED,
+        {"{\"quantization_config\": {\"load_in_4bit\": true}}",
+         GI8_ERR_UNSUPPORTED,
          {"quantization_config", "load_in_4bit"}},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {

@@ -1,4 +1,4 @@
-/* test_load.c - checkpoints that load: every value in its place, in every type, however it is stored. */
+/* test_load.c - checkpoints that load: every value in its place, in every type. */
 #include "checkpoint_fixture.h"
 #include "ggml-int8/gi8_quantize.h"
 #include "model.h"
@@ -42,7 +42,8 @@ static float *values_of(const fixture_tensor *t, int64_t *n) {
 }
 
 /* A leaf has the type, the shape (reversed) and the values, rounded to the type, of the file. */
-static void check_leaf(const gi8_tensor *leaf, fixture_checkpoint *c, const char *name, gi8_type type) {
+static void check_leaf(const gi8_tensor *leaf, fixture_checkpoint *c, const char *name,
+                       gi8_type type) {
     const fixture_tensor *t = tiny_find(c, name);
     int64_t n = 0;
     float *values = values_of(t, &n);
@@ -147,7 +148,8 @@ static void check_blocks(const gptneox_model *model, fixture_checkpoint *c,
 
 /* Parameters of the tiny model without its head. */
 enum {
-    TINY_BLOCK_WEIGHTS = TINY_LAYERS * (4 * TINY_HIDDEN * TINY_HIDDEN + 2 * TINY_HIDDEN * TINY_WIDE),
+    TINY_BLOCK_WEIGHTS =
+        TINY_LAYERS * (4 * TINY_HIDDEN * TINY_HIDDEN + 2 * TINY_HIDDEN * TINY_WIDE),
     TINY_BLOCK_ROWS = TINY_LAYERS * (5 * TINY_HIDDEN + TINY_WIDE),
     TINY_VECTORS = TINY_BLOCK_ROWS + (2 * TINY_LAYERS + 1) * 2 * TINY_HIDDEN,
     TINY_TABLE = TINY_VOCAB * TINY_HIDDEN
@@ -304,7 +306,7 @@ static void shards(void **state) {
     assert_int_equal(remove(temp_path(&dir, "model.safetensors")), 0);
     safetensors_write(&dir, "part-1", c, 10, 10);
     safetensors_write(&dir, "part-2", c, 20, 7);
-    fixture_checkpoint first = *c; /* the last tensor is given to part-0 and stands in front there */
+    fixture_checkpoint first = *c; /* part-0 also has the last tensor */
     first.tensors[9 + 1] = c->tensors[c->n - 1];
     first.tensors[9 + 2] = c->tensors[15];
     float stale[3 * TINY_HIDDEN * TINY_HIDDEN] = {0};
@@ -337,8 +339,9 @@ static void int8_checkpoint(void **state) {
         const int64_t k = t->shape[1];
         int8_t codes[3 * TINY_WIDE * TINY_WIDE];
         float absmax[3 * TINY_WIDE];
-        assert_int_equal(gi8_int8_quantize_weight_rows(GI8_TYPE_F32, t->data, k, rows, codes, absmax,
-                                                       NULL), GI8_OK);
+        assert_int_equal(
+            gi8_int8_quantize_weight_rows(GI8_TYPE_F32, t->data, k, rows, codes, absmax, NULL),
+            GI8_OK);
         assert_int_equal(gi8_int8_dequantize_weight_rows(
                              codes, absmax, k, rows, (float *)(void *)widened->tensors[i].data),
                          GI8_OK);
@@ -470,7 +473,8 @@ static void reference_checkpoints(void **state) {
             const gptneox_config *c = gptneox_model_config(model);
             const int64_t h = c->hidden_size;
             const int64_t f = c->intermediate_size;
-            const int64_t layer = 4 * h * h + 2 * h * f + 5 * h + f + (c->attention_bias ? 4 * h : 0);
+            const int64_t layer =
+                4 * h * h + 2 * h * f + 5 * h + f + (c->attention_bias ? 4 * h : 0);
             const int64_t n = (c->tie_word_embeddings ? 1 : 2) * (int64_t)c->vocab_size * h +
                               c->num_hidden_layers * layer + 2 * h;
             assert_int_equal(gptneox_model_footprint(model).n_parameters, n);

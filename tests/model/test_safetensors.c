@@ -15,7 +15,8 @@ static gi8_status open_bytes(const void *bytes, size_t size, gptneoxi_safetensor
     return status;
 }
 
-static void expect_bad(const char *header, size_t data_size, gi8_status expected, const char *says) {
+static void expect_bad(const char *header, size_t data_size, gi8_status expected,
+                       const char *says) {
     size_t size = 0;
     uint8_t *bytes = safetensors_of_header(header, data_size, &size);
     gptneoxi_safetensors st;
@@ -50,7 +51,8 @@ static void good_file(void **state) {
         assert_int_equal(t->size, c->tensors[i].size);
         uint8_t *data = malloc((size_t)t->size);
         assert_non_null(data);
-        assert_int_equal(gptneoxi_file_read(&st.file, t->offset, data, (size_t)t->size, &error), GI8_OK);
+        assert_int_equal(gptneoxi_file_read(&st.file, t->offset, data, (size_t)t->size, &error),
+                         GI8_OK);
         assert_memory_equal(data, c->tensors[i].data, t->size);
         free(data);
     }
@@ -70,11 +72,13 @@ static void unusual_but_right(void **state) {
         {"{}", 0, 0},
         {"{\"__metadata__\": {\"a\": \"b\"}}", 0, 0},
         {"{\"a\": {\"dtype\": \"F32\", \"shape\": [], \"data_offsets\": [0, 4]}}", 4, 1},
-        {"{\"a\": {\"dtype\": \"F32\", \"shape\": [0, 9223372036854775807], \"data_offsets\": [0, 0]}}",
+        {"{\"a\": {\"dtype\": \"F32\", \"shape\": [0, 9223372036854775807], \"data_offsets\": [0, "
+         "0]}}",
          0, 1},
         {"{\"b\": {\"dtype\": \"U8\", \"shape\": [3], \"data_offsets\": [2, 5]},"
          " \"e\": {\"dtype\": \"I64\", \"shape\": [0], \"data_offsets\": [2, 2]},"
-         " \"a\": {\"dtype\": \"BOOL\", \"shape\": [1, 1, 2], \"data_offsets\": [0, 2]}}", 5, 3},
+         " \"a\": {\"dtype\": \"BOOL\", \"shape\": [1, 1, 2], \"data_offsets\": [0, 2]}}",
+         5, 3},
         {"{\"a\": {\"dtype\": \"F4\", \"shape\": [4], \"data_offsets\": [0, 2]}}   ", 2, 1},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
@@ -153,7 +157,8 @@ static void bad_headers(void **state) {
     expect_bad(ENTRY("\"F32\"", "[4294967296, 4294967296]", "[0, 0]"), 0, GI8_ERR_FORMAT,
                "has no size in bytes");
     expect_bad(ENTRY("\"F4\"", "[3]", "[0, 1]"), 1, GI8_ERR_FORMAT, "has no size in bytes");
-    expect_bad(ENTRY("\"F32\"", "[1]", "4"), 4, GI8_ERR_FORMAT, "data_offsets: expected two offsets");
+    expect_bad(ENTRY("\"F32\"", "[1]", "4"), 4, GI8_ERR_FORMAT,
+               "data_offsets: expected two offsets");
     expect_bad(ENTRY("\"F32\"", "[1]", "[0]"), 4, GI8_ERR_FORMAT, "expected two offsets");
     expect_bad(ENTRY("\"F32\"", "[1]", "[0, 4, 8]"), 4, GI8_ERR_FORMAT, "expected two offsets");
     expect_bad(ENTRY("\"F32\"", "[1]", "[-4, 0]"), 4, GI8_ERR_FORMAT, "expected two offsets");
@@ -200,10 +205,12 @@ static void cut_after_opening(void **state) {
     temp_write(&dir, "a.safetensors", bytes, size);
     gptneoxi_safetensors st;
     gi8_error error = GI8_ERROR_INIT;
-    assert_int_equal(gptneoxi_safetensors_open(&st, temp_path(&dir, "a.safetensors"), &error), GI8_OK);
+    assert_int_equal(gptneoxi_safetensors_open(&st, temp_path(&dir, "a.safetensors"), &error),
+                     GI8_OK);
     assert_int_equal(truncate(temp_path(&dir, "a.safetensors"), (off_t)size - 40), 0);
     uint8_t data[100];
-    assert_int_equal(gptneoxi_file_read(&st.file, st.tensors[0].offset, data, 100, &error), GI8_ERR_IO);
+    assert_int_equal(gptneoxi_file_read(&st.file, st.tensors[0].offset, data, 100, &error),
+                     GI8_ERR_IO);
     assert_non_null(strstr(error.message, "expected 40 more"));
     assert_int_equal(gptneoxi_file_read(&st.file, UINT64_MAX - 5, data, 1, &error), GI8_ERR_IO);
     gptneoxi_safetensors_close(&st);
@@ -211,7 +218,7 @@ static void cut_after_opening(void **state) {
     free(bytes);
 }
 
-/* Random bytes of a valid file are changed: it opens with a sound table, or fails with a sentence. */
+/* Random bytes of a valid file are changed: it opens with a sound table, or with a sentence. */
 static void mutations(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(20);
