@@ -150,7 +150,10 @@ static inline bool fixture_same_ids(const char *field, const int32_t *ids, size_
         uint64_t hash = FIXTURE_HASH_START;
         for (size_t i = 0; i < n_ids; i++) {
             uint32_t id = (uint32_t)ids[i];
-            unsigned char bytes[4] = {id & 0xFF, id >> 8 & 0xFF, id >> 16 & 0xFF, id >> 24 & 0xFF};
+            unsigned char bytes[4];
+            for (size_t k = 0; k < 4; k++) {
+                bytes[k] = (unsigned char)(id >> 8 * k);
+            }
             hash = fixture_hash(hash, bytes, 4);
         }
         return fixture_same_hash(field, n_ids, hash);
