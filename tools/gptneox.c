@@ -16,9 +16,6 @@
 #include "gptneox_options.h"
 #include "tool.h"
 
-/* Where the bundled model is installed, seen from the folder of the program. */
-#define INSTALLED_MODEL "../share/ggml-int8/gptneox-demo"
-
 /* What one run of the program holds. */
 typedef struct program {
     gptneox_options options;
@@ -133,34 +130,6 @@ static void print_summary(const program *p) {
 }
 
 /* ---- loading --------------------------------------------------------------------------------- */
-
-static bool has_config(const char *dir) {
-    char path[4200];
-    int length = snprintf(path, sizeof path, "%s/config.json", dir);
-    return length > 0 && (size_t)length < sizeof path && access(path, R_OK) == 0;
-}
-
-/* Finds the bundled model: where `make install` puts it, next to the program, else in the source tree
- * that the program was built from. `dir` has room for `capacity` characters. */
-static gi8_status find_bundled_model(char *dir, size_t capacity, gi8_error *error) {
-    ssize_t length = readlink("/proc/self/exe", dir, capacity);
-    if (length > 0 && (size_t)length + sizeof INSTALLED_MODEL < capacity) {
-        dir[length] = '\0';
-        char *name = strrchr(dir, '/') + 1;
-        memcpy(name, INSTALLED_MODEL, sizeof INSTALLED_MODEL);
-        if (has_config(dir)) {
-            return GI8_OK;
-        }
-    }
-    snprintf(dir, capacity, "%s", GPTNEOX_BUNDLED_MODEL);
-    if (has_config(dir)) {
-        return GI8_OK;
-    }
-    return gi8_error_set(error, GI8_ERR_IO,
-                         "the bundled model is neither in " INSTALLED_MODEL
-                         " beside the program nor in " GPTNEOX_BUNDLED_MODEL
-                         ": name a model with -m");
-}
 
 /* The first Ctrl-C lets the token that is being computed finish, but does not wait for a long prompt;
  * the second waits for nothing. */
@@ -416,7 +385,7 @@ static int run(program *p) {
     char bundled[4200];
     const char *dir = o->model;
     if (dir == NULL) {
-        if (find_bundled_model(bundled, sizeof bundled, &error) != GI8_OK) {
+        if (tool_find_bundled_model(bundled, sizeof bundled, &error) != GI8_OK) {
             return fail(&error);
         }
         dir = bundled;
