@@ -64,7 +64,7 @@ static void check_leaf(const gi8_tensor *leaf, fixture_checkpoint *c, const char
     free(values);
 }
 
-/* A quantized layer has exactly the codes of the quantizer. */
+/* A quantized layer stands for exactly the values of the quantizer's codes. */
 static void check_int8(const gi8_linear_int8 *linear, fixture_checkpoint *c, const char *weight,
                        const char *bias) {
     const fixture_tensor *t = tiny_find(c, weight);
@@ -72,28 +72,31 @@ static void check_int8(const gi8_linear_int8 *linear, fixture_checkpoint *c, con
     const int64_t rows = t->shape[0];
     int64_t n = 0;
     float *values = values_of(t, &n);
-    int8_t codes[3 * TINY_WIDE * TINY_WIDE];
-    int8_t found[3 * TINY_WIDE * TINY_WIDE];
-    float absmax[3 * TINY_WIDE];
-    float found_absmax[3 * TINY_WIDE];
-    assert_true((size_t)n <= sizeof codes);
+    int8_t *codes = malloc((size_t)n);
+    float *absmax = malloc((size_t)rows * sizeof(float));
+    float *expected = malloc((size_t)n * sizeof(float));
+    float *found = malloc((size_t)n * sizeof(float));
+    assert_true(codes != NULL && absmax != NULL && expected != NULL && found != NULL);
     assert_int_equal(
         gi8_int8_quantize_weight_rows(GI8_TYPE_F32, values, k, rows, codes, absmax, NULL), GI8_OK);
+    assert_int_equal(gi8_int8_dequantize_weight_rows(codes, absmax, k, rows, expected), GI8_OK);
     assert_non_null(linear);
-    const gi8_tensor *leaf = gi8_linear_int8_codes(linear);
-    assert_int_equal(leaf->ne[0], k);
-    assert_int_equal(leaf->ne[1], rows);
-    assert_int_equal(gi8_tensor_read(leaf, 0, found, (size_t)n, NULL), GI8_OK);
-    assert_memory_equal(found, codes, (size_t)n);
-    assert_int_equal(gi8_tensor_read(gi8_linear_int8_absmax(linear), 0, found_absmax,
-                                     (size_t)rows * sizeof(float), NULL), GI8_OK);
-    assert_memory_equal(found_absmax, absmax, (size_t)rows * sizeof(float));
+    assert_int_equal(gi8_linear_int8_dequantize(linear, 0, rows, found, NULL), GI8_OK);
+    assert_memory_equal(found, expected, (size_t)n * sizeof(float));
+    assert_int_equal(gi8_tensor_read(gi8_linear_int8_absmax(linear), 0, found,
+                                     (size_t)rows * sizeof(float), NULL),
+                     GI8_OK);
+    assert_memory_equal(found, absmax, (size_t)rows * sizeof(float));
     if (bias != NULL) {
         check_leaf(gi8_linear_int8_bias(linear), c, bias, GI8_TYPE_F32);
     } else {
         assert_null(gi8_linear_int8_bias(linear));
     }
     free(values);
+    free(codes);
+    free(absmax);
+    free(expected);
+    free(found);
 }
 
 /* One linear layer of block `layer`, as loaded with `weights`. */
@@ -151,9 +154,24 @@ enum {
     TINY_BLOCK_WEIGHTS =
         TINY_LAYERS * (4 * TINY_HIDDEN * TINY_HIDDEN + 2 * TINY_HIDDEN * TINY_WIDE),
     TINY_BLOCK_ROWS = TINY_LAYERS * (5 * TINY_HIDDEN + TINY_WIDE),
-    TINY_VECTORS = TINY_BLOCK_ROWS + (2 * TINY_LAYERS + 1) * 2 * TINY_HIDDEN,
+    TINY_NORMS = (2 * TINY_LAYERS + 1) * 2 * TINY_HIDDEN,
+    TINY_VECTORS = TINY_BLOCK_ROWS + TINY_NORMS,
     TINY_TABLE = TINY_VOCAB * TINY_HIDDEN
 };
+
+/* The int8 layers of all blocks: about a byte a weight, and absmax and bias for each row. */
+static size_t int8_bytes(const gptneox_model *model) {
+    size_t bytes = 0;
+    for (int i = 0; i < TINY_LAYERS; i++) {
+        const gptneoxi_layer *layer = &model->weights.layers[i];
+        bytes += gi8_linear_int8_footprint(layer->query_key_value.int8);
+        bytes += gi8_linear_int8_footprint(layer->dense.int8);
+        bytes += gi8_linear_int8_footprint(layer->dense_h_to_4h.int8);
+        bytes += gi8_linear_int8_footprint(layer->dense_4h_to_h.int8);
+    }
+    assert_true(bytes >= TINY_BLOCK_WEIGHTS + 8 * TINY_BLOCK_ROWS);
+    return bytes;
+}
 
 /* Every type of file to every type in memory. */
 static void all_types(void **state) {
@@ -181,9 +199,10 @@ static void all_types(void **state) {
             const size_t n = TINY_BLOCK_WEIGHTS + TINY_VECTORS + 2 * TINY_TABLE;
             assert_int_equal(footprint.n_parameters, n);
             assert_int_equal(footprint.fp16_bytes, 2 * n);
-            size_t bytes = TINY_BLOCK_WEIGHTS * gi8_type_size(kept[w]) + 4 * TINY_VECTORS +
-                           2 * TINY_TABLE * gi8_type_size(table_type);
-            bytes += w == GPTNEOX_WEIGHTS_INT8 ? 4 * TINY_BLOCK_ROWS : 0; /* absmax */
+            size_t bytes = 4 * TINY_NORMS + 2 * TINY_TABLE * gi8_type_size(table_type);
+            bytes += w == GPTNEOX_WEIGHTS_INT8
+                         ? int8_bytes(model)
+                         : TINY_BLOCK_WEIGHTS * gi8_type_size(kept[w]) + 4 * TINY_BLOCK_ROWS;
             assert_int_equal(footprint.weight_bytes, bytes);
 
             assert_int_equal(gptneox_model_config(model)->hidden_size, TINY_HIDDEN);
@@ -242,7 +261,7 @@ static void heads(void **state) {
     assert_int_equal(gptneox_model_footprint(model).n_parameters,
                      TINY_BLOCK_WEIGHTS + TINY_VECTORS + TINY_TABLE);
     assert_int_equal(gptneox_model_footprint(model).weight_bytes,
-                     bytes + TINY_TABLE + 4 * TINY_VOCAB);
+                     bytes + gi8_linear_int8_footprint(model->weights.embed_out.int8));
     unload(model, &backend);
     temp_dir_remove(&dir);
     tiny_checkpoint_free(c);
@@ -436,20 +455,7 @@ static void several_tiles(void **state) {
     unload(model, &backend);
 
     model = load(dir.path, &backend, GPTNEOX_WEIGHTS_INT8, false);
-    const fixture_tensor *t = tiny_find(c, "gpt_neox.layers.1.mlp.dense_h_to_4h.weight");
-    int8_t *codes = malloc((size_t)WIDE * TINY_HIDDEN);
-    int8_t *found = malloc((size_t)WIDE * TINY_HIDDEN);
-    float *absmax = malloc((size_t)WIDE * sizeof(float));
-    assert_true(codes != NULL && found != NULL && absmax != NULL);
-    assert_int_equal(gi8_int8_quantize_weight_rows(GI8_TYPE_F32, t->data, TINY_HIDDEN, WIDE, codes,
-                                                   absmax, NULL), GI8_OK);
-    const gi8_linear_int8 *linear = model->weights.layers[1].dense_h_to_4h.int8;
-    assert_int_equal(gi8_tensor_read(gi8_linear_int8_codes(linear), 0, found,
-                                     (size_t)WIDE * TINY_HIDDEN, NULL), GI8_OK);
-    assert_memory_equal(found, codes, (size_t)WIDE * TINY_HIDDEN);
-    free(codes);
-    free(found);
-    free(absmax);
+    check_blocks(model, c, GPTNEOX_WEIGHTS_INT8);
     unload(model, &backend);
     temp_dir_remove(&dir);
     tiny_checkpoint_free(c);
