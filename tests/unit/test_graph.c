@@ -325,6 +325,7 @@ static void test_arenas_of_every_size(void **state) {
 static void test_failed_output_changes_nothing(void **state) {
     (void)state;
     int n_failures = 0;
+    int n_fits = 0;
     for (size_t spare = 0;; spare += 16) {
         gi8_context *large = new_context(); /* where the tensors are */
         gi8_tensor *first = build_model(large, 1, 3);
@@ -356,6 +357,12 @@ static void test_failed_output_changes_nothing(void **state) {
             assert_int_equal(gi8_graph_add_output(graph, first->src[1]), GI8_OK);
             assert_int_equal(gi8_graph_n_nodes(graph), n_nodes);
             assert_int_equal(gi8_graph_n_outputs(graph), 2);
+            /* Nor is anything taken for listed: what the walk had met first is listed now. */
+            gi8_tensor *met = second->src[0];
+            assert_int_equal(met->op, GI8_OP_NONE);
+            const bool fits = gi8_graph_add_output(graph, met) == GI8_OK;
+            assert_int_equal(is_leaf_of(graph, met), fits);
+            n_fits += fits;
         }
         assert_well_formed(graph);
         gi8_context_free(ctx);
@@ -365,6 +372,7 @@ static void test_failed_output_changes_nothing(void **state) {
         }
     }
     assert_in_range(n_failures, 5, 100000);
+    assert_in_range(n_fits, 1, 100000);
 }
 
 int main(void) {
