@@ -412,7 +412,7 @@ static bool watch(void *user, uint64_t done, uint64_t total) {
 /* A layer of more than one tile: rows keep their places, and progress is told on the way. */
 static void several_tiles(void **state) {
     (void)state;
-    enum { WIDE = 70001 };
+    enum { WIDE = 132001 };
     fixture_checkpoint *c = tiny_checkpoint();
     static const char *const stems[] = {"dense_h_to_4h.weight", "dense_h_to_4h.bias",
                                         "dense_4h_to_h.weight"};
@@ -439,7 +439,7 @@ static void several_tiles(void **state) {
     temp_dir dir = temp_dir_create();
     temp_write_text(&dir, "config.json",
                     "{\"vocab_size\": 20, \"hidden_size\": 8, \"num_attention_heads\": 2, "
-                    "\"num_hidden_layers\": 2, \"intermediate_size\": 70001, \"rotary_pct\": 0.5}");
+                    "\"num_hidden_layers\": 2, \"intermediate_size\": 132001, \"rotary_pct\": 0.5}");
     safetensors_write(&dir, "model.safetensors", c, 0, c->n);
     seen s = {0};
     gptneox_model_params params = GPTNEOX_MODEL_PARAMS_DEFAULT;
