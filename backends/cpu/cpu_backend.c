@@ -142,6 +142,7 @@ static const gi8_backend_vtable cpu_vtable = {
     .free = cpu_free,
     .name = cpu_name,
     .is_host = true,
+    .codes_layout = GI8_LAYOUT_PANELS,
     .supports = cpu_supports,
     .memory_alloc = cpu_memory_alloc,
     .memory_free = cpu_memory_free,

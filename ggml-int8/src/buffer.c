@@ -52,9 +52,9 @@ gi8_status gi8_buffer_bind(gi8_buffer *buffer, gi8_tensor *t, size_t offset, gi8
         return gi8_error_set(error, GI8_ERR_ARGUMENT, "buffer_bind: the %s is NULL",
                              buffer == NULL ? "buffer" : "tensor");
     }
-    if (t->op != GI8_OP_NONE || !gi8_is_contiguous(t)) {
+    if (t->op != GI8_OP_NONE) {
         return gi8_error_set(error, GI8_ERR_ARGUMENT,
-                             "buffer_bind: \"%s\" is not a contiguous leaf but the result of %s",
+                             "buffer_bind: \"%s\" is not a leaf but the result of %s",
                              t->name, gi8_op_get_info(t->op)->name);
     }
     if (offset % GI8I_ALIGNMENT != 0) {

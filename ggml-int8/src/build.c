@@ -68,6 +68,13 @@ static bool check_source(const gi8i_build *b, int s) {
                     gi8_type_name(t->type), types_text(source->types, types));
         return false;
     }
+    if (t->layout == GI8_LAYOUT_PANELS) {
+        if ((source->flags & GI8I_PANELS) == 0) {
+            gi8i_refuse(b, GI8_ERR_SHAPE, "%s panel layout, which only mul_mat_int8_mixed takes",
+                        subject(b, s, who));
+        }
+        return (source->flags & GI8I_PANELS) != 0;
+    }
     if ((source->flags & GI8I_ROWS) != 0 && !gi8_has_contiguous_rows(t)) {
         gi8i_refuse(b, GI8_ERR_SHAPE,
                     "%s rows that are not contiguous (nb[0] = %zu, expected %zu); gi8_cont() makes "

@@ -34,7 +34,8 @@ enum {
     GI8I_OPTIONAL = 1,    /* may be NULL */
     GI8I_ROWS = 2,        /* contiguous rows */
     GI8I_CONTIGUOUS = 4,  /* contiguous altogether */
-    GI8I_PLURAL = 8       /* its name is a plural, for the sentences */
+    GI8I_PLURAL = 8,      /* its name is a plural, for the sentences */
+    GI8I_PANELS = 16      /* may be in panels */
 };
 
 typedef struct gi8i_source {

@@ -143,7 +143,9 @@ static void put_params(const writer *w, const gi8_tensor *t) {
 static void put_layout(const writer *w, const gi8_tensor *t) {
     char shape[GI8I_SHAPE_TEXT];
     putf(w, "%s %s", gi8_type_name(t->type), gi8i_shape_text(t->ne, shape));
-    if (!gi8_is_contiguous(t)) {
+    if (t->layout == GI8_LAYOUT_PANELS) {
+        put(w, " panels");
+    } else if (!gi8_is_contiguous(t)) {
         putf(w, " strides [%zu, %zu, %zu, %zu]", t->nb[0], t->nb[1], t->nb[2], t->nb[3]);
     }
 }

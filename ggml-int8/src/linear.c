@@ -8,10 +8,12 @@
 
 #include "allocator.h"
 #include "checked.h"
+#include "ggml-int8/gi8_backend_impl.h"
+#include "ggml-int8/gi8_panels.h"
 #include "ggml-int8/gi8_quantize.h"
 
-/* Rows pass through host memory in tiles of at most this size where the backend's memory is
- * elsewhere. One row of the longest K fits. */
+/* Rows pass through host memory in tiles of at most this size where the layer's memory is elsewhere or
+ * not made of rows. One row of the longest K fits. */
 #define TILE_BYTES ((size_t)1 << 20)
 #define CONTEXT_BYTES ((size_t)4096)
 
@@ -35,7 +37,8 @@ static gi8_status make_leaves(gi8_linear_int8 *linear, const gi8_linear_int8_par
         return GI8_ERR_MEMORY;
     }
     gi8_context *ctx = linear->ctx;
-    linear->codes = gi8_new_tensor_2d(ctx, GI8_TYPE_I8, params->in_features, params->out_features);
+    linear->codes = gi8_new_codes(ctx, params->in_features, params->out_features,
+                                  linear->backend->vtable->codes_layout);
     linear->absmax = gi8_new_tensor_1d(ctx, GI8_TYPE_F32, params->out_features);
     if (params->has_bias) {
         linear->bias = gi8_new_tensor_1d(ctx, GI8_TYPE_F32, params->out_features);
@@ -116,8 +119,8 @@ void gi8_linear_int8_free(gi8_linear_int8 *linear) {
 
 /* ---- host tiles ------------------------------------------------------------------------------ */
 
-/* Rows of codes and absmax in host memory: the layer's own memory where the backend computes there,
- * else a tile that is copied. Each call has a tile of its own, so that threads do not meet. */
+/* Rows of codes and absmax in host memory: the layer's own memory where the backend computes there and
+ * keeps rows, else a tile that is copied. Each call has a tile of its own, so that threads do not meet. */
 typedef struct host_rows {
     int8_t *codes;
     float *absmax;
@@ -126,6 +129,10 @@ typedef struct host_rows {
     size_t tile_size;
 } host_rows;
 
+static bool in_panels(const gi8_linear_int8 *linear) {
+    return linear->codes->layout == GI8_LAYOUT_PANELS;
+}
+
 static size_t row_bytes(const gi8_linear_int8 *linear) {
     return (size_t)linear->codes->ne[0] + sizeof(float);
 }
@@ -133,7 +140,8 @@ static size_t row_bytes(const gi8_linear_int8 *linear) {
 static gi8_status open_rows(const gi8_linear_int8 *linear, int64_t n, host_rows *rows,
                             gi8_error *error) {
     *rows = (host_rows){.max_rows = n};
-    if (gi8_backend_is_host(linear->backend) || n == 0) {
+    bool own_rows = gi8_backend_is_host(linear->backend) && !in_panels(linear);
+    if (own_rows || n == 0) {
         return GI8_OK;
     }
     int64_t fit = (int64_t)(TILE_BYTES / row_bytes(linear));
@@ -185,8 +193,12 @@ static gi8_status check_rows(const gi8_linear_int8 *linear, int64_t first, int64
 static gi8_status write_rows(gi8_linear_int8 *linear, int64_t first, int64_t n, const int8_t *codes,
                              const float *absmax, gi8_error *error) {
     size_t k = (size_t)linear->codes->ne[0];
-    gi8_status status =
-        gi8_tensor_write(linear->codes, (size_t)first * k, codes, (size_t)n * k, error);
+    gi8_status status = GI8_OK;
+    if (in_panels(linear)) { /* in host memory, so that they need no backend */
+        gi8_panels_pack(codes, linear->codes->ne[0], first, n, linear->codes->data);
+    } else {
+        status = gi8_tensor_write(linear->codes, (size_t)first * k, codes, (size_t)n * k, error);
+    }
     if (status == GI8_OK) {
         status = gi8_tensor_write(linear->absmax, (size_t)first * sizeof(float), absmax,
                                   (size_t)n * sizeof(float), error);
@@ -197,8 +209,12 @@ static gi8_status write_rows(gi8_linear_int8 *linear, int64_t first, int64_t n, 
 static gi8_status read_rows(const gi8_linear_int8 *linear, int64_t first, int64_t n,
                             host_rows *rows, gi8_error *error) {
     size_t k = (size_t)linear->codes->ne[0];
-    gi8_status status =
-        gi8_tensor_read(linear->codes, (size_t)first * k, rows->codes, (size_t)n * k, error);
+    gi8_status status = GI8_OK;
+    if (in_panels(linear)) {
+        gi8_panels_unpack(linear->codes->data, linear->codes->ne[0], first, n, rows->codes);
+    } else {
+        status = gi8_tensor_read(linear->codes, (size_t)first * k, rows->codes, (size_t)n * k, error);
+    }
     if (status == GI8_OK) {
         status = gi8_tensor_read(linear->absmax, (size_t)first * sizeof(float), rows->absmax,
                                  (size_t)n * sizeof(float), error);

@@ -8,6 +8,7 @@
 
 #include "checked.h"
 #include "context.h"
+#include "ggml-int8/gi8_panels.h"
 
 /* ---- layouts --------------------------------------------------------------------------------- */
 
@@ -96,6 +97,9 @@ int64_t gi8_nrows(const gi8_tensor *t) {
 
 size_t gi8_nbytes(const gi8_tensor *t) {
     size_t bytes = 0;
+    if (t != NULL && t->layout == GI8_LAYOUT_PANELS) {
+        return gi8_panels_size(t->ne[0], t->ne[1]);
+    }
     if (t == NULL || !gi8i_extent(t->type, t->ne, t->nb, &bytes)) {
         return 0;
     }
@@ -103,7 +107,7 @@ size_t gi8_nbytes(const gi8_tensor *t) {
 }
 
 bool gi8_is_contiguous(const gi8_tensor *t) {
-    if (t == NULL) {
+    if (t == NULL || t->layout != GI8_LAYOUT_STRIDED) {
         return false;
     }
     if (gi8_nelements(t) == 0) {
@@ -120,7 +124,8 @@ bool gi8_is_contiguous(const gi8_tensor *t) {
 }
 
 bool gi8_has_contiguous_rows(const gi8_tensor *t) {
-    return t != NULL && (t->ne[0] <= 1 || t->nb[0] == gi8_type_size(t->type));
+    return t != NULL && t->layout == GI8_LAYOUT_STRIDED &&
+           (t->ne[0] <= 1 || t->nb[0] == gi8_type_size(t->type));
 }
 
 bool gi8_same_shape(const gi8_tensor *a, const gi8_tensor *b) {
@@ -175,6 +180,27 @@ gi8_tensor *gi8_new_tensor_3d(gi8_context *ctx, gi8_type type, int64_t ne0, int6
 gi8_tensor *gi8_new_tensor_4d(gi8_context *ctx, gi8_type type, int64_t ne0, int64_t ne1,
                               int64_t ne2, int64_t ne3) {
     return gi8_new_tensor(ctx, type, 4, (const int64_t[]){ne0, ne1, ne2, ne3});
+}
+
+gi8_tensor *gi8_new_codes(gi8_context *ctx, int64_t k, int64_t n, gi8_layout layout) {
+    if (!gi8i_context_ok(ctx)) {
+        return NULL;
+    }
+    if (layout != GI8_LAYOUT_STRIDED && layout != GI8_LAYOUT_PANELS) {
+        gi8i_context_fail(ctx, GI8_ERR_ARGUMENT, "new_codes: %d is not a layout", (int)layout);
+        return NULL;
+    }
+    if (layout == GI8_LAYOUT_PANELS && k > 0 && n > 0 && gi8_panels_size(k, n) == 0) {
+        gi8i_context_fail(ctx, GI8_ERR_SHAPE,
+                          "new_codes: panels of [%" PRId64 ", %" PRId64 "] exceed %zu bytes", k, n,
+                          GI8I_SIZE_LIMIT);
+        return NULL;
+    }
+    gi8_tensor *t = gi8_new_tensor_2d(ctx, GI8_TYPE_I8, k, n);
+    if (t != NULL) {
+        t->layout = layout;
+    }
+    return t;
 }
 
 gi8_tensor *gi8_set_name(gi8_tensor *t, const char *format, ...) {

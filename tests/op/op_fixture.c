@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ggml-int8/gi8_panels.h"
+
 enum { MAX_BACKENDS = 4 * GI8_CPU_ISA_COUNT };
 
 static gi8_backend *backends[MAX_BACKENDS];
@@ -62,9 +64,8 @@ void op_end(op_case *c) {
     gi8_context_free(c->ctx);
 }
 
-static gi8_tensor *add_leaf(op_case *c, gi8_type type, const int64_t ne[4], const void *values) {
+static gi8_tensor *add_leaf(op_case *c, gi8_tensor *t, const void *values) {
     assert_true(c->n_leaves < OP_MAX_LEAVES);
-    gi8_tensor *t = gi8_new_tensor(c->ctx, type, 4, ne);
     assert_non_null(t);
     size_t size = gi8_nbytes(t);
     c->values[c->n_leaves] = malloc(size + 1);
@@ -78,15 +79,31 @@ static gi8_tensor *add_leaf(op_case *c, gi8_type type, const int64_t ne[4], cons
 }
 
 gi8_tensor *op_input(op_case *c, gi8_type type, const int64_t ne[4], const void *values) {
-    return add_leaf(c, type, ne, values);
+    return add_leaf(c, gi8_new_tensor(c->ctx, type, 4, ne), values);
 }
 
-gi8_tensor *op_memory(op_case *c, gi8_type type, const int64_t ne[4], const void *values) {
-    gi8_tensor *t = add_leaf(c, type, ne, values);
+/* Gives the leaf that was added last memory of its own. */
+static gi8_tensor *own_memory(op_case *c, gi8_tensor *t) {
     void *memory = malloc(gi8_nbytes(t) + 1);
     assert_non_null(memory);
     c->memory[c->n_leaves - 1] = memory;
     assert_int_equal(gi8_tensor_set_data(t, memory), GI8_OK);
+    return t;
+}
+
+gi8_tensor *op_memory(op_case *c, gi8_type type, const int64_t ne[4], const void *values) {
+    return own_memory(c, add_leaf(c, gi8_new_tensor(c->ctx, type, 4, ne), values));
+}
+
+gi8_tensor *op_codes(op_case *c, gi8_layout layout, int64_t k, int64_t n, const int8_t *codes) {
+    if (layout == GI8_LAYOUT_STRIDED) {
+        return op_memory(c, GI8_TYPE_I8, (int64_t[]){k, n, 1, 1}, codes);
+    }
+    int8_t *panels = calloc(1, gi8_panels_size(k, n) + 1);
+    assert_non_null(panels);
+    gi8_panels_pack(codes, k, 0, n, panels);
+    gi8_tensor *t = own_memory(c, add_leaf(c, gi8_new_codes(c->ctx, k, n, layout), panels));
+    free(panels);
     return t;
 }
 

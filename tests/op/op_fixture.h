@@ -44,7 +44,10 @@ gi8_tensor *op_input(op_case *c, gi8_type type, const int64_t ne[4], const void 
 /* A leaf with memory of its own: a weight or a cache. It gets `values` anew before every run. */
 gi8_tensor *op_memory(op_case *c, gi8_type type, const int64_t ne[4], const void *values);
 
-/* The same from fp32 values, converted to a float type. */
+/* The codes of an int8 weight, rows of k, in memory of their own and in the given layout. */
+gi8_tensor *op_codes(op_case *c, gi8_layout layout, int64_t k, int64_t n, const int8_t *codes);
+
+/* op_input() from fp32 values, converted to a float type. */
 gi8_tensor *op_float_input(op_case *c, gi8_type type, const int64_t ne[4], const float *values);
 
 /* Runs the graph of `output` on every backend, twice each, and returns the bytes of `output` (malloc),

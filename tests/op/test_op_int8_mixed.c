@@ -20,6 +20,7 @@ typedef struct problem {
     gi8_type x_type;
     gi8_type out_type;
     int bias_type; /* a gi8_type, or -1 for none */
+    gi8_layout layout;
     int8_t *codes;
     float *absmax;
     float *bias;
@@ -28,6 +29,7 @@ typedef struct problem {
 
 static problem make_problem(test_rng *rng, int64_t k, int64_t n, int64_t m) {
     problem p = {.k = k, .n = n, .m = m, .threshold = 6.0f, .bias_type = -1};
+    p.layout = test_rng_int(rng, 0, 1) ? GI8_LAYOUT_PANELS : GI8_LAYOUT_STRIDED;
     float *w = op_random(rng, k * n, -0.5f, 0.5f);
     p.codes = malloc((size_t)(k * n) + 1);
     p.absmax = op_random(rng, n, 0.0f, 1.0f);
@@ -60,7 +62,7 @@ static void plant_outliers(test_rng *rng, problem *p, int64_t every, bool all_ro
 }
 
 static gi8_tensor *build(op_case *c, const problem *p, int64_t first_row, int64_t rows) {
-    gi8_tensor *codes = op_memory(c, GI8_TYPE_I8, (int64_t[]){p->k, p->n, 1, 1}, p->codes);
+    gi8_tensor *codes = op_codes(c, p->layout, p->k, p->n, p->codes);
     gi8_tensor *absmax = op_memory(c, GI8_TYPE_F32, (int64_t[]){p->n, 1, 1, 1}, p->absmax);
     gi8_tensor *bias = NULL;
     if (p->bias_type >= 0) {
@@ -400,7 +402,7 @@ static void test_views(void **state) {
     float *expected = op_run(&plain, build(&plain, &p, 0, ROWS));
     op_case c;
     op_begin(&c);
-    gi8_tensor *codes = op_memory(&c, GI8_TYPE_I8, (int64_t[]){K, N, 1, 1}, p.codes);
+    gi8_tensor *codes = op_codes(&c, p.layout, K, N, p.codes);
     gi8_tensor *absmax = op_memory(&c, GI8_TYPE_F32, (int64_t[]){N, 1, 1, 1}, p.absmax);
     gi8_tensor *tw = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){2 * K, B, A, 1}, wide);
     gi8_tensor *view = gi8_view_3d(c.ctx, tw, K, B, A, tw->nb[1], tw->nb[2], 7 * sizeof(float));

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ggml-int8/gi8_panels.h"
 #include "gi8_cpu.h"
 
 /* Before a loop over a register tile in a vector variant: its bounds are constants, and its arrays
@@ -24,12 +25,11 @@
 #endif
 
 /* Rows of quantized activations are padded with zeros to a multiple of this many codes. */
-#define GI8I_CODES_ALIGN 64
+#define GI8I_CODES_ALIGN GI8_PANEL_K
 /* Rows of w (columns of y) that the kernels of the int8 op work on at a time, at most. */
 #define GI8I_BLOCK_N 64
-/* Columns of w in an outlier panel, at most, and output features in one. */
+/* Columns of w in an outlier panel, at most. */
 #define GI8I_PANEL_K 128
-#define GI8I_PANEL_N 16
 
 /* y[m][n] = sum over k of w[n][k] * x[m][k] in fp32 with fused multiply-add: lane k mod 16 of 16
  * accumulators, k ascending (zeros make up the last 16), then the lanes as f_sum() does. */
@@ -55,18 +55,18 @@ typedef void gi8i_quantize_fn(const float *x, int64_t k, float threshold, const 
 
 /* acc[m][n] = sum over k of q[m][k] * w[n][k], exact. */
 typedef struct gi8i_int8_dot_args {
-    const int8_t *w; /* n rows of k codes */
-    const int8_t *q; /* m rows of q_stride codes; zeros from k on */
+    const int8_t *w;      /* panels of w (gi8_panels.h), one after another */
+    const int8_t *q;      /* m rows of k codes */
     const int32_t *q_sum; /* the sum of each row of q */
-    int32_t *acc;         /* rows of GI8I_BLOCK_N */
-    int64_t q_stride;     /* k rounded up to a multiple of GI8I_CODES_ALIGN */
-    int64_t k, n, m;      /* n <= GI8I_BLOCK_N */
+    int32_t *acc;         /* m rows of GI8I_BLOCK_N; 16 sums for each panel */
+    int64_t k;            /* rounded up to a multiple of GI8_PANEL_K, with zeros in q */
+    int64_t n_panels, m;  /* n_panels * GI8_PANEL_ROWS <= GI8I_BLOCK_N */
 } gi8i_int8_dot_args;
 typedef void gi8i_int8_dot_fn(const gi8i_int8_dot_args *args);
 
 /* out[m][n] += sum over i, ascending, of x[m][i] * panel[i][n], in double. Products of an fp32 number
  * and a code are exact, so that fused or not is the same.
- *   panel   codes of GI8I_PANEL_N rows of w at `count` <= GI8I_PANEL_K columns: [count][16]
+ *   panel   codes of GI8_PANEL_ROWS rows of w at `count` <= GI8I_PANEL_K columns: [count][16]
  *   x       rows of GI8I_PANEL_K doubles
  *   out     rows of out_stride */
 typedef void gi8i_int8_outliers_fn(const int8_t *panel, int64_t count, const double *x, double *out,

@@ -20,10 +20,11 @@ typedef struct block_memory {
     _Alignas(64) int32_t acc[BLOCK_M * GI8I_BLOCK_N];
     _Alignas(64) double out[BLOCK_M * GI8I_BLOCK_N];
     _Alignas(64) double x[BLOCK_M * GI8I_PANEL_K];
-    _Alignas(64) int8_t panel[GI8I_PANEL_K * GI8I_PANEL_N];
+    _Alignas(64) int8_t panel[GI8I_PANEL_K * GI8_PANEL_ROWS];
     _Alignas(64) double scale[GI8I_BLOCK_N];
     _Alignas(64) float bias[GI8I_BLOCK_N];
     _Alignas(64) float y[GI8I_BLOCK_N];
+    int64_t packed; /* the first row of w that is in this thread's panels; -1: none */
 } block_memory;
 
 typedef struct mixed_job {
@@ -42,6 +43,7 @@ typedef struct mixed_job {
     int32_t *outliers;   /* [k] the marked columns, ascending */
     float *x_outliers;   /* [k, m] x at those columns, rows of n_outliers elements */
     float *rows;         /* [k, n_threads] a row of x as fp32, where x is of another type */
+    int8_t *panels;      /* [GI8I_BLOCK_N rows in panels, n_threads], where w is not in panels */
     block_memory *blocks; /* [n_threads] */
 } mixed_job;
 
@@ -77,6 +79,9 @@ static void lay_out(mixed_job *job, layout *l, const gi8_tensor *node, int n_thr
     job->q_sum = take(l, job->m, 1, sizeof *job->q_sum);
     job->absmax = take(l, job->m, 1, sizeof *job->absmax);
     job->blocks = take(l, n_threads, 1, sizeof *job->blocks);
+    if (node->src[0]->layout == GI8_LAYOUT_STRIDED) {
+        job->panels = take(l, GI8I_BLOCK_N * job->k_padded, n_threads, sizeof *job->panels);
+    }
     if (x->type != GI8_TYPE_F32) {
         job->rows = take(l, job->k, n_threads, sizeof *job->rows);
     }
@@ -163,22 +168,37 @@ typedef struct block {
     int64_t columns, rows;
 } block;
 
-/* Codes of up to 16 rows of w at `count` outlier columns; zeros for rows that do not exist. */
-static void fill_panel(const mixed_job *job, int64_t n, int64_t rows, int64_t first, int64_t count,
-                       int8_t *panel) {
-    const int8_t *w = (const int8_t *)job->step->src[0] + n * job->k;
-    const int32_t *columns = job->outliers + first;
-    if (rows < GI8I_PANEL_N) {
-        memset(panel, 0, (size_t)count * GI8I_PANEL_N);
+/* The panels of the block's rows of w: where they lie, or packed into this thread's memory. */
+static const int8_t *load_panels(const mixed_job *job, const block *b, int thread) {
+    const int8_t *w = job->step->src[0];
+    if (job->panels == NULL) {
+        return w + b->n * job->k_padded;
     }
-    for (int64_t r = 0; r < rows; r++) {
-        for (int64_t i = 0; i < count; i++) {
-            panel[i * GI8I_PANEL_N + r] = w[r * job->k + columns[i]];
+    int8_t *panels = job->panels + thread * GI8I_BLOCK_N * job->k_padded;
+    block_memory *memory = job->blocks + thread;
+    if (memory->packed != b->n) { /* blocks of the same rows follow each other */
+        memset(panels, 0, (size_t)(GI8I_BLOCK_N * job->k_padded));
+        gi8_panels_pack(w + b->n * job->k, job->k, 0, b->columns, panels);
+        memory->packed = b->n;
+    }
+    return panels;
+}
+
+/* Codes of the 16 rows of a panel of w at `count` outlier columns. */
+static void fill_outlier_panel(const int8_t *w, const int32_t *columns, int64_t count,
+                               int8_t *panel) {
+    for (int64_t i = 0; i < count; i++) {
+        int32_t k = columns[i];
+        const int8_t *column = w + k / GI8_PANEL_STEP * GI8_PANEL_STEP * GI8_PANEL_ROWS +
+                               k % GI8_PANEL_STEP;
+        for (int r = 0; r < GI8_PANEL_ROWS; r++) {
+            panel[i * GI8_PANEL_ROWS + r] = column[r * GI8_PANEL_STEP];
         }
     }
 }
 
-static void add_outliers(const mixed_job *job, const block *b, block_memory *memory) {
+static void add_outliers(const mixed_job *job, const block *b, const int8_t *panels,
+                         block_memory *memory) {
     memset(memory->out, 0, (size_t)b->rows * GI8I_BLOCK_N * sizeof *memory->out);
     for (int64_t first = 0; first < job->n_outliers; first += GI8I_PANEL_K) {
         int64_t rest = job->n_outliers - first;
@@ -189,29 +209,28 @@ static void add_outliers(const mixed_job *job, const block *b, block_memory *mem
                 memory->x[j * GI8I_PANEL_K + i] = (double)x[i];
             }
         }
-        for (int64_t n = 0; n < b->columns; n += GI8I_PANEL_N) {
-            int64_t left = b->columns - n;
-            fill_panel(job, b->n + n, left < GI8I_PANEL_N ? left : GI8I_PANEL_N, first, count,
-                       memory->panel);
+        for (int64_t n = 0; n < b->columns; n += GI8_PANEL_ROWS) {
+            fill_outlier_panel(panels + n * job->k_padded, job->outliers + first, count,
+                               memory->panel);
             job->run->kernels->int8_outliers(memory->panel, count, memory->x, memory->out + n,
                                              GI8I_BLOCK_N, b->rows);
         }
     }
 }
 
-static void sum_codes(const mixed_job *job, const block *b, block_memory *memory) {
+static void sum_codes(const mixed_job *job, const block *b, const int8_t *panels,
+                      block_memory *memory) {
     if (job->params->outliers == GI8_OUTLIERS_COLUMN && job->n_outliers == job->k) {
         memset(memory->acc, 0, (size_t)b->rows * GI8I_BLOCK_N * sizeof *memory->acc);
         return;
     }
     gi8i_int8_dot_args args = {
-        .w = (const int8_t *)job->step->src[0] + b->n * job->k,
+        .w = panels,
         .q = job->q + b->m * job->k_padded,
         .q_sum = job->q_sum + b->m,
         .acc = memory->acc,
-        .q_stride = job->k_padded,
-        .k = job->k,
-        .n = b->columns,
+        .k = job->k_padded,
+        .n_panels = (b->columns + GI8_PANEL_ROWS - 1) / GI8_PANEL_ROWS,
         .m = b->rows,
     };
     job->run->kernels->int8_dot(&args);
@@ -233,12 +252,14 @@ static const float *load_columns(const mixed_job *job, const block *b, block_mem
     return memory->bias;
 }
 
-static void compute_block(const mixed_job *job, const block *b, block_memory *memory) {
+static void compute_block(const mixed_job *job, const block *b, int thread) {
     gi8_type out_type = job->params->out_type;
+    block_memory *memory = job->blocks + thread;
     const float *bias = load_columns(job, b, memory);
-    sum_codes(job, b, memory);
+    const int8_t *panels = load_panels(job, b, thread);
+    sum_codes(job, b, panels, memory);
     if (job->n_outliers > 0) {
-        add_outliers(job, b, memory);
+        add_outliers(job, b, panels, memory);
     }
     for (int64_t j = 0; j < b->rows; j++) {
         const double *out = job->n_outliers > 0 ? memory->out + j * GI8I_BLOCK_N : NULL;
@@ -261,7 +282,7 @@ static void compute_blocks(void *arg, int64_t begin, int64_t end, int thread) {
         block b = {.n = i / job->blocks_m * GI8I_BLOCK_N, .m = i % job->blocks_m * BLOCK_M};
         b.columns = job->n - b.n < GI8I_BLOCK_N ? job->n - b.n : GI8I_BLOCK_N;
         b.rows = job->m - b.m < BLOCK_M ? job->m - b.m : BLOCK_M;
-        compute_block(job, &b, job->blocks + thread);
+        compute_block(job, &b, thread);
     }
 }
 
@@ -275,6 +296,9 @@ static void run_mixed(const gi8i_cpu_run *run, const gi8_step *step) {
     run->outliers->columns += job.k;
     run->outliers->outlier_columns += job.n_outliers;
     gi8i_pool_run(run->pool, job.m, gi8i_grain(job.k, 16384), quantize_rows, &job);
+    for (int i = 0; i < gi8i_pool_n_threads(run->pool); i++) {
+        job.blocks[i].packed = -1;
+    }
     int64_t blocks_n = (job.n + GI8I_BLOCK_N - 1) / GI8I_BLOCK_N;
     int64_t rows = job.m < BLOCK_M ? job.m : BLOCK_M;
     int64_t cost = (rows + 7) / 8 * job.k * GI8I_BLOCK_N;

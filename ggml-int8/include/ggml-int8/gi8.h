@@ -126,14 +126,23 @@ typedef struct gi8_soft_max_params {
 
 struct gi8_buffer;
 
+/* How the elements of a tensor lie in memory. */
+typedef enum gi8_layout {
+    GI8_LAYOUT_STRIDED = 0, /* as nb[] says */
+    GI8_LAYOUT_PANELS = 1   /* int8 weights in the order in which vector units read them: gi8_panels.h.
+                               Only mul_mat_int8_mixed takes them. */
+} gi8_layout;
+
 /* A tensor: type, shape, strides, and where it came from. Made by builders only; programs read the
  * fields and write none of them. Element (i0, i1, i2, i3) lies nb[0]*i0 + ... + nb[3]*i3 bytes after
  * the tensor's first one. ne[i] >= 0; an empty tensor (some ne[i] == 0) is legal everywhere. */
 typedef struct gi8_tensor {
     gi8_type type;
     gi8_op op;                            /* GI8_OP_NONE: a leaf */
+    gi8_layout layout;                    /* GI8_LAYOUT_STRIDED in all but weights for one op */
     int64_t ne[GI8_MAX_DIMS];             /* elements of each dimension */
-    size_t nb[GI8_MAX_DIMS];              /* stride of each dimension in bytes */
+    size_t nb[GI8_MAX_DIMS];              /* stride of each dimension in bytes; panels: of codes [K, N]
+                                             as rows */
     struct gi8_tensor *src[GI8_MAX_SRC];  /* sources; optional ones that are absent are NULL */
     const void *params;                   /* the op's parameter struct; NULL for a leaf */
     struct gi8_tensor *view_src;          /* the tensor whose memory this one looks at, itself never
@@ -152,7 +161,7 @@ GI8_API int64_t gi8_nelements(const gi8_tensor *t);
 GI8_API int64_t gi8_nrows(const gi8_tensor *t);
 
 /* Bytes from the first byte of the tensor to behind its last one (for a contiguous tensor: elements *
- * type size); 0 for an empty tensor or NULL. Thread-safe. */
+ * type size; for panels: with their padding); 0 for an empty tensor or NULL. Thread-safe. */
 GI8_API size_t gi8_nbytes(const gi8_tensor *t);
 
 /* True where the elements lie without gaps in the order of the dimensions; strides of dimensions of
@@ -223,6 +232,10 @@ GI8_API gi8_tensor *gi8_new_tensor_3d(gi8_context *ctx, gi8_type type, int64_t n
 GI8_API gi8_tensor *gi8_new_tensor_4d(gi8_context *ctx, gi8_type type, int64_t ne0, int64_t ne1,
                                       int64_t ne2, int64_t ne3);
 
+/* A new leaf for the codes of an int8 weight: I8 [k, n] in the given layout.
+ * NULL and an error in ctx: GI8_ERR_SHAPE, GI8_ERR_ARGUMENT, GI8_ERR_ARENA_FULL, GI8_ERR_MEMORY. */
+GI8_API gi8_tensor *gi8_new_codes(gi8_context *ctx, int64_t k, int64_t n, gi8_layout layout);
+
 /* Names a tensor for messages and dumps; a name of GI8_MAX_NAME bytes or more is cut. Returns t, so
  * that calls nest. t == NULL returns NULL. Write to a tensor only while no other thread reads it. */
 GI8_API gi8_tensor *gi8_set_name(gi8_tensor *t, const char *format, ...) GI8_PRINTF(2, 3);
@@ -286,7 +299,7 @@ GI8_API gi8_tensor *gi8_layer_norm(gi8_context *ctx, gi8_tensor *x, gi8_tensor *
  * C2 is a multiple of B2 and C3 of B3: matrix (i2, i3) of x meets (i2 / (C2/B2), i3 / (C3/B3)) of w. */
 GI8_API gi8_tensor *gi8_mul_mat(gi8_context *ctx, gi8_tensor *w, gi8_tensor *x);
 
-/* LLM.int8() (Dettmers et al. 2022): codes [K, N] I8, contiguous; absmax [N] F32; bias [N] F32, F16
+/* LLM.int8() (Dettmers et al. 2022): codes [K, N] I8, contiguous or in panels; absmax [N] F32; bias [N] F32, F16
  * or BF16, or NULL; x [K, M, ...] F32, F16 or BF16  ->  y [N, M, ...] of params->out_type
  *   y[m][n] = (sum_k q[m][k] * codes[n][k]) * (a[m] / 127) * (absmax[n] / 127)
  *           + sum_{k outlier} x[m][k] * codes[n][k] * (absmax[n] / 127) + bias[n]

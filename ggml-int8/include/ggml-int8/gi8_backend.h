@@ -42,7 +42,7 @@ GI8_API gi8_buffer *gi8_buffer_create(gi8_backend *backend, size_t size, gi8_err
 GI8_API void gi8_buffer_free(gi8_buffer *buffer);
 GI8_API size_t gi8_buffer_size(const gi8_buffer *buffer);
 
-/* Puts a contiguous leaf at `offset` of the buffer; `offset` is a multiple of 64.
+/* Puts a leaf at `offset` of the buffer; `offset` is a multiple of 64.
  * GI8_ERR_ARGUMENT: not a leaf, a bad offset; GI8_ERR_MEMORY: the tensor would leave the buffer. */
 GI8_API gi8_status gi8_buffer_bind(gi8_buffer *buffer, gi8_tensor *t, size_t offset, gi8_error *error);
 

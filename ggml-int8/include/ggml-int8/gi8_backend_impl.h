@@ -33,6 +33,7 @@ typedef struct gi8_backend_vtable {
     void (*free)(gi8_backend *backend);
     const char *(*name)(const gi8_backend *backend);
     bool is_host; /* memory is host memory: memory_read and memory_write are memcpy */
+    gi8_layout codes_layout; /* what gi8_linear_int8 stores its codes in: panels only if is_host */
 
     /* True where `node`, whose shapes the builder has checked, can be computed; else says why not. */
     bool (*supports)(const gi8_backend *backend, const gi8_tensor *node, gi8_error *reason);

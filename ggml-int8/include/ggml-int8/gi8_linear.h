@@ -59,7 +59,8 @@ GI8_API gi8_status gi8_linear_int8_dequantize(const gi8_linear_int8 *linear, int
 /* Bytes of codes, absmax and bias. 0 for NULL. */
 GI8_API size_t gi8_linear_int8_footprint(const gi8_linear_int8 *linear);
 
-/* The layer's leaves: codes [K, N] I8, absmax [N] F32, bias [N] F32 or NULL. Read only. */
+/* The layer's leaves: codes [K, N] I8, in the layout that the backend likes best; absmax [N] F32; bias
+ * [N] F32 or NULL. Read only. */
 GI8_API gi8_tensor *gi8_linear_int8_codes(const gi8_linear_int8 *linear);
 GI8_API gi8_tensor *gi8_linear_int8_absmax(const gi8_linear_int8 *linear);
 GI8_API gi8_tensor *gi8_linear_int8_bias(const gi8_linear_int8 *linear);

@@ -26,7 +26,7 @@ gi8_tensor *gi8_mul_mat_int8_mixed(gi8_context *ctx, gi8_tensor *codes, gi8_tens
                                    gi8_tensor *bias, gi8_tensor *x, const gi8_int8_params *params) {
     enum { CODES, ABSMAX, BIAS, X };
     const gi8i_source sources[] = {
-        [CODES] = {"codes", codes, GI8I_I8, GI8I_CONTIGUOUS | GI8I_PLURAL},
+        [CODES] = {"codes", codes, GI8I_I8, GI8I_CONTIGUOUS | GI8I_PANELS | GI8I_PLURAL},
         [ABSMAX] = {"absmax", absmax, GI8I_F32, GI8I_CONTIGUOUS},
         [BIAS] = {"bias", bias, GI8I_FLOATS, GI8I_CONTIGUOUS | GI8I_OPTIONAL},
         [X] = {"x", x, GI8I_FLOATS, GI8I_ROWS},

@@ -3,38 +3,41 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { WIDTH = 64, TILE_N = 4, TILE_M = 4, MAX_TILE_N = 4, OFFSET = 0 };
+enum { TILE_P = 2, TILE_M = 6, TILE_P1 = 4, OFFSET = 0 };
 
 typedef __m512i vector;
 typedef struct weights {
     __m512i magnitude;
     __mmask64 negative;
 } weights;
+typedef __m512i codes;
 
 static inline vector zero(void) {
     return _mm512_setzero_si512();
 }
 
-static inline int32_t reduce(vector v) {
-    return _mm512_reduce_add_epi32(v);
+static inline vector subtract(vector v, int32_t s) {
+    return _mm512_sub_epi32(v, _mm512_set1_epi32(s));
 }
 
-static inline weights split_sign(__m512i w) {
-    return (weights){_mm512_abs_epi8(w), _mm512_movepi8_mask(w)};
+static inline void store(int32_t *to, vector v) {
+    _mm512_storeu_si512(to, v);
 }
 
 static inline weights prepare(const int8_t *w) {
-    return split_sign(_mm512_loadu_si512(w));
+    __m512i v = _mm512_loadu_si512(w);
+    return (weights){_mm512_abs_epi8(v), _mm512_movepi8_mask(v)};
 }
 
-static inline weights prepare_n(const int8_t *w, int64_t n) {
-    return split_sign(_mm512_maskz_loadu_epi8((UINT64_C(1) << n) - 1, w));
+static inline codes repeat(const int8_t *q) {
+    int32_t four;
+    memcpy(&four, q, sizeof four);
+    return _mm512_set1_epi32(four);
 }
 
-/* Two products fit into int16: 2 * 128 * 127 < 2^15. */
-static inline vector dot(vector acc, weights w, const int8_t *q) {
-    __m512i v = _mm512_loadu_si512(q);
-    __m512i signed_q = _mm512_mask_sub_epi8(v, w.negative, _mm512_setzero_si512(), v);
+/* |w| times q with the sign of w. Two products fit into int16: 2 * 127 * 127 < 2^15. */
+static inline vector dot(vector acc, weights w, codes q) {
+    __m512i signed_q = _mm512_mask_sub_epi8(q, w.negative, _mm512_setzero_si512(), q);
     __m512i pairs = _mm512_maddubs_epi16(w.magnitude, signed_q);
     return _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
 }

@@ -3,30 +3,36 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { WIDTH = 64, TILE_N = 4, TILE_M = 6, MAX_TILE_N = 8, OFFSET = 128 };
+enum { TILE_P = 4, TILE_M = 6, TILE_P1 = 4, OFFSET = 128 };
 
 typedef __m512i vector;
 typedef __m512i weights; /* w + 128 as u8 */
+typedef __m512i codes;
 
 static inline vector zero(void) {
     return _mm512_setzero_si512();
 }
 
-static inline int32_t reduce(vector v) {
-    return _mm512_reduce_add_epi32(v);
+static inline vector subtract(vector v, int32_t s) {
+    return _mm512_sub_epi32(v, _mm512_set1_epi32(s));
+}
+
+static inline void store(int32_t *to, vector v) {
+    _mm512_storeu_si512(to, v);
 }
 
 static inline weights prepare(const int8_t *w) {
     return _mm512_xor_si512(_mm512_loadu_si512(w), _mm512_set1_epi8(-128));
 }
 
-static inline weights prepare_n(const int8_t *w, int64_t n) {
-    __mmask64 lanes = (UINT64_C(1) << n) - 1;
-    return _mm512_xor_si512(_mm512_maskz_loadu_epi8(lanes, w), _mm512_set1_epi8(-128));
+static inline codes repeat(const int8_t *q) {
+    int32_t four;
+    memcpy(&four, q, sizeof four);
+    return _mm512_set1_epi32(four);
 }
 
-static inline vector dot(vector acc, weights w, const int8_t *q) {
-    return _mm512_dpbusd_epi32(acc, w, _mm512_loadu_si512(q));
+static inline vector dot(vector acc, weights w, codes q) {
+    return _mm512_dpbusd_epi32(acc, w, q);
 }
 
 #include "body.h"

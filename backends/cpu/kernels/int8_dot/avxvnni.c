@@ -3,37 +3,36 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { WIDTH = 32, TILE_N = 2, TILE_M = 5, MAX_TILE_N = 4, OFFSET = 128 };
+enum { TILE_P = 1, TILE_M = 6, TILE_P1 = 4, OFFSET = 128 };
 
 typedef __m256i vector;
 typedef __m256i weights; /* w + 128 as u8 */
+typedef __m256i codes;
 
 static inline vector zero(void) {
     return _mm256_setzero_si256();
 }
 
-static inline int32_t reduce(vector v) {
-    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
-    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
+static inline vector subtract(vector v, int32_t s) {
+    return _mm256_sub_epi32(v, _mm256_set1_epi32(s));
 }
 
-static inline __m256i load_n(const int8_t *w, int64_t n) {
-    int8_t copy[32] = {0};
-    memcpy(copy, w, (size_t)n);
-    return _mm256_loadu_si256((const __m256i *)copy);
+static inline void store(int32_t *to, vector v) {
+    _mm256_storeu_si256((__m256i *)to, v);
 }
 
 static inline weights prepare(const int8_t *w) {
     return _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)w), _mm256_set1_epi8(-128));
 }
 
-static inline weights prepare_n(const int8_t *w, int64_t n) {
-    return _mm256_xor_si256(load_n(w, n), _mm256_set1_epi8(-128));
+static inline codes repeat(const int8_t *q) {
+    int32_t four;
+    memcpy(&four, q, sizeof four);
+    return _mm256_set1_epi32(four);
 }
 
-static inline vector dot(vector acc, weights w, const int8_t *q) {
-    return _mm256_dpbusd_avx_epi32(acc, w, _mm256_loadu_si256((const __m256i *)q));
+static inline vector dot(vector acc, weights w, codes q) {
+    return _mm256_dpbusd_avx_epi32(acc, w, q);
 }
 
 #include "body.h"

@@ -1,95 +1,89 @@
-/* body.h - int8_dot: register tiles of dot products along k. The including file has
- *   WIDTH             codes in a vector
- *   TILE_N, TILE_M    rows of w and of q in a tile; MAX_TILE_N: of w where q is one row
+/* body.h - int8_dot: register tiles over panels of w (gi8_panels.h). The including file has
+ *   TILE_P, TILE_M    panels of w and rows of q in a tile; TILE_P1: panels where q is one row
  *   OFFSET            what `weights` adds to each code of w (0 or 128)
- *   vector            32-bit sums;  vector zero(void);  int32_t reduce(vector)
- *   weights           codes of w made ready;  weights prepare(const int8_t *), prepare_n(.., n)
- *   vector dot(vector acc, weights w, const int8_t *q)     acc + products, summed in groups of four
+ *   vector            32-bit sums of as many rows of w;  vector zero(void);  subtract(vector, int32_t)
+ *   store(int32_t *, vector)
+ *   weights           codes of w made ready, four of each row:  weights prepare(const int8_t *)
+ *   codes             four codes of q, repeated:  codes repeat(const int8_t *)
+ *   vector dot(vector acc, weights w, codes q)     acc + products, summed in groups of four
  *
  * With OFFSET = 128 a sum is sum(q w) + 128 sum(q) modulo 2^32; taking 128 sum(q) away, also modulo
  * 2^32, leaves the exact sum, which fits into int32 for k <= GI8_INT8_MAX_K.
  */
 #include "../kernels.h"
 
-static inline __attribute__((always_inline)) void tile(const gi8i_int8_dot_args *args, int64_t n,
-                                                       int64_t m, const int tile_n,
+enum {
+    LANES = (int)(sizeof(vector) / sizeof(int32_t)),
+    VECTORS = GI8_PANEL_ROWS / LANES, /* in a panel */
+    MAX_P = TILE_P > TILE_P1 ? TILE_P : TILE_P1
+};
+
+static inline __attribute__((always_inline)) void tile(const gi8i_int8_dot_args *args, int64_t p,
+                                                       int64_t m, const int tile_p,
                                                        const int tile_m) {
-    vector acc[MAX_TILE_N][TILE_M];
-    const int8_t *w = args->w + n * args->k;
-    const int8_t *q = args->q + m * args->q_stride;
+    vector acc[MAX_P * VECTORS][TILE_M];
+    const int8_t *w = args->w + p * GI8_PANEL_ROWS * args->k;
+    const int8_t *q = args->q + m * args->k;
     GI8I_UNROLL
-    for (int i = 0; i < tile_n; i++) {
+    for (int i = 0; i < tile_p * VECTORS; i++) {
         GI8I_UNROLL
         for (int j = 0; j < tile_m; j++) {
             acc[i][j] = zero();
         }
     }
-    int64_t k = 0;
-    for (; k + WIDTH <= args->k; k += WIDTH) {
-        weights a[MAX_TILE_N];
+    for (int64_t k = 0; k < args->k; k += GI8_PANEL_STEP) {
+        weights a[MAX_P * VECTORS];
         GI8I_UNROLL
-        for (int i = 0; i < tile_n; i++) {
-            a[i] = prepare(w + i * args->k + k);
+        for (int i = 0; i < tile_p * VECTORS; i++) {
+            const int8_t *panel = w + i / VECTORS * GI8_PANEL_ROWS * args->k;
+            a[i] = prepare(panel + k * GI8_PANEL_ROWS + i % VECTORS * (int)sizeof(vector));
         }
         GI8I_UNROLL
         for (int j = 0; j < tile_m; j++) {
+            codes x = repeat(q + j * args->k + k);
             GI8I_UNROLL
-            for (int i = 0; i < tile_n; i++) {
-                acc[i][j] = dot(acc[i][j], a[i], q + j * args->q_stride + k);
-            }
-        }
-    }
-    if (k < args->k) {
-        weights a[MAX_TILE_N];
-        GI8I_UNROLL
-        for (int i = 0; i < tile_n; i++) {
-            a[i] = prepare_n(w + i * args->k + k, args->k - k);
-        }
-        GI8I_UNROLL
-        for (int j = 0; j < tile_m; j++) {
-            GI8I_UNROLL
-            for (int i = 0; i < tile_n; i++) {
-                acc[i][j] = dot(acc[i][j], a[i], q + j * args->q_stride + k);
+            for (int i = 0; i < tile_p * VECTORS; i++) {
+                acc[i][j] = dot(acc[i][j], a[i], x);
             }
         }
     }
     GI8I_UNROLL
     for (int j = 0; j < tile_m; j++) {
-        uint32_t excess = OFFSET * (uint32_t)args->q_sum[m + j];
+        int32_t *out = args->acc + (m + j) * GI8I_BLOCK_N + p * GI8_PANEL_ROWS;
+        int32_t excess = (int32_t)(OFFSET * (uint32_t)args->q_sum[m + j]);
         GI8I_UNROLL
-        for (int i = 0; i < tile_n; i++) {
-            uint32_t sum = (uint32_t)reduce(acc[i][j]) - excess;
-            args->acc[(m + j) * GI8I_BLOCK_N + n + i] = (int32_t)sum;
+        for (int i = 0; i < tile_p * VECTORS; i++) {
+            store(out + i * LANES, subtract(acc[i][j], excess));
         }
     }
 }
 
-static inline __attribute__((always_inline)) void rows_of_w(const gi8i_int8_dot_args *args, int64_t n,
-                                                            const int tile_n) {
+static inline __attribute__((always_inline)) void panels(const gi8i_int8_dot_args *args, int64_t p,
+                                                         const int tile_p) {
     int64_t m = 0;
     for (; m + TILE_M <= args->m; m += TILE_M) {
-        tile(args, n, m, tile_n, TILE_M);
+        tile(args, p, m, tile_p, TILE_M);
     }
     for (; m + 2 <= args->m; m += 2) {
-        tile(args, n, m, tile_n, 2);
+        tile(args, p, m, tile_p, 2);
     }
     if (m < args->m) {
-        tile(args, n, m, tile_n, 1);
+        tile(args, p, m, tile_p, 1);
     }
 }
 
 static inline void int8_dot(const gi8i_int8_dot_args *args) {
-    int64_t n = 0;
+    int64_t p = 0;
     if (args->m == 1) {
-        /* More rows in flight: the weights come from memory, and each is used once. */
-        for (; n + MAX_TILE_N <= args->n; n += MAX_TILE_N) {
-            tile(args, n, 0, MAX_TILE_N, 1);
+        /* More sums in flight: nothing else hides the latency of one product after another. */
+        for (; p + TILE_P1 <= args->n_panels; p += TILE_P1) {
+            tile(args, p, 0, TILE_P1, 1);
         }
     }
-    for (; n + TILE_N <= args->n; n += TILE_N) {
-        rows_of_w(args, n, TILE_N);
+    for (; p + TILE_P <= args->n_panels; p += TILE_P) {
+        panels(args, p, TILE_P);
     }
-    for (; n < args->n; n++) {
-        rows_of_w(args, n, 1);
+    for (; p < args->n_panels; p++) {
+        panels(args, p, 1);
     }
 }

@@ -9,7 +9,7 @@ GI8I_INLINE void tile(const int8_t *panel, int64_t count, const double *x, doubl
         acc[j] = d_load(out + j * out_stride);
     }
     for (int64_t i = 0; i < count; i++) {
-        f64x16 codes = d_from_i8(panel + i * GI8I_PANEL_N);
+        f64x16 codes = d_from_i8(panel + i * GI8_PANEL_ROWS);
         GI8I_UNROLL
         for (int j = 0; j < tile_m; j++) {
             acc[j] = d_add_exact_product(d_set1(x[j * GI8I_PANEL_K + i]), codes, acc[j]);
