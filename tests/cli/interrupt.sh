@@ -63,8 +63,9 @@ expect_line 'generation: 24 tokens' "$screen"
 # An answer is stopped with Ctrl-C and another line is read; Ctrl-C there leaves.
 open_terminal "$endless"
 wait_for prompts_shown 1
+size_before=$(wc -c <"$screen")
 printf 'In the beginning\n' >&3
-more_on_screen() { [ "$(wc -c <"$screen")" -gt 200 ]; }
+more_on_screen() { [ "$(wc -c <"$screen")" -gt $((size_before + 100)) ]; }
 wait_for more_on_screen
 printf '\003' >&3
 wait_for prompts_shown 2

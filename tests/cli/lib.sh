@@ -8,8 +8,13 @@ export LC_ALL
 unset GI8_CPU_ISA
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
+trap '' PIPE
 failures=0
 checks=0
+[ -x "$GPTNEOX" ] || {
+    echo "there is no program $GPTNEOX"
+    exit 1
+}
 
 # run EXPECTED_CODE COMMAND...: runs it with an empty standard input; $out and $err name its output.
 out=$work/stdout
@@ -72,7 +77,7 @@ expect_line() {
     grep -q -e "$1" "$2" || problem "no line matches: $1"
 }
 
-# wait_for COMMAND...: waits until a command succeeds, for a minute at most.
+# wait_for COMMAND...: waits until a command succeeds; ends the test if it does not within a minute.
 wait_for() {
     tries=0
     until "$@"; do
@@ -80,7 +85,7 @@ wait_for() {
         if [ "$tries" -gt 600 ]; then
             command_line="wait for $*"
             problem "it did not happen"
-            return 1
+            finish
         fi
         sleep 0.1
     done

@@ -1,3 +1,4 @@
+/* generate.c - continues a prompt with a model. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* int8_layer.c - one linear layer with int8 weights. */
 #include <stdio.h>
 
 #include "ggml-int8/gi8_linear.h"
