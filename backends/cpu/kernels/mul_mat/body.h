@@ -1,108 +1,69 @@
-/* body.h - mul_mat: register tiles of dot products along k. */
+/* body.h - mul_mat in register tiles; 16 lanes of k in a step. */
 #include "../kernels.h"
 
-GI8I_INLINE f32x16 load_whole(gi8_type type, const char *row, int64_t k) {
-    if (type == GI8_TYPE_F32) {
-        return f_load((const float *)(const void *)row + k);
-    }
-    const uint16_t *half = (const uint16_t *)(const void *)row + k;
-    return type == GI8_TYPE_F16 ? f_load_f16(half) : f_load_bf16(half);
+enum { TILE_N = GI8I_TILE_N, TILE_M = GI8I_TILE_M, STEP = 16 };
+
+typedef f32x16 tile_sum;
+typedef f32x16 tile_w;
+typedef f32x16 tile_x;
+
+GI8I_INLINE f32x16 tile_zero(void) {
+    return f_set1(0.0f);
 }
 
-GI8I_INLINE f32x16 load_part(gi8_type type, const char *row, int64_t k, int64_t n) {
-    if (type == GI8_TYPE_F32) {
-        return f_load_n((const float *)(const void *)row + k, n);
-    }
-    const uint16_t *half = (const uint16_t *)(const void *)row + k;
-    return type == GI8_TYPE_F16 ? f_load_f16_n(half, n) : f_load_bf16_n(half, n);
+GI8I_INLINE f32x16 tile_dot(f32x16 sum, f32x16 w, f32x16 x) {
+    return f_fma(w, x, sum);
 }
 
-/* Rows n .. n + tile_n - 1 of w against rows m .. m + tile_m - 1 of x. The order of each sum does not
- * depend on the tile. */
-GI8I_INLINE void tile(const gi8i_mul_mat_args *args, gi8_type type, int64_t n, int64_t m,
-                      const int tile_n, const int tile_m) {
-    f32x16 acc[GI8I_TILE_N][GI8I_TILE_M];
-    const char *w = args->w + (size_t)n * args->w_stride_bytes;
-    const char *x = args->x + (size_t)m * args->x_stride_bytes;
-    GI8I_UNROLL
-    for (int i = 0; i < tile_n; i++) {
-        GI8I_UNROLL
-        for (int j = 0; j < tile_m; j++) {
-            acc[i][j] = f_set1(0.0f);
-        }
+/* `kind` is a gi8_type. */
+GI8I_INLINE f32x16 tile_load_w(int kind, const char *row, int64_t k, int64_t rest) {
+    if (kind == GI8_TYPE_F32) {
+        const float *p = (const float *)(const void *)row + k;
+        return rest > 0 ? f_load_n(p, rest) : f_load(p);
     }
-    int64_t k = 0;
-    for (; k + 16 <= args->k; k += 16) {
-        f32x16 a[GI8I_TILE_N];
-        GI8I_UNROLL
-        for (int i = 0; i < tile_n; i++) {
-            a[i] = load_whole(type, w + (size_t)i * args->w_stride_bytes, k);
-        }
-        GI8I_UNROLL
-        for (int j = 0; j < tile_m; j++) {
-            f32x16 b = load_whole(GI8_TYPE_F32, x + (size_t)j * args->x_stride_bytes, k);
-            GI8I_UNROLL
-            for (int i = 0; i < tile_n; i++) {
-                acc[i][j] = f_fma(a[i], b, acc[i][j]);
-            }
-        }
+    const uint16_t *p = (const uint16_t *)(const void *)row + k;
+    if (kind == GI8_TYPE_F16) {
+        return rest > 0 ? f_load_f16_n(p, rest) : f_load_f16(p);
     }
-    if (k < args->k) {
-        int64_t rest = args->k - k;
-        f32x16 a[GI8I_TILE_N];
-        GI8I_UNROLL
-        for (int i = 0; i < tile_n; i++) {
-            a[i] = load_part(type, w + (size_t)i * args->w_stride_bytes, k, rest);
-        }
-        GI8I_UNROLL
-        for (int j = 0; j < tile_m; j++) {
-            f32x16 b = load_part(GI8_TYPE_F32, x + (size_t)j * args->x_stride_bytes, k, rest);
-            GI8I_UNROLL
-            for (int i = 0; i < tile_n; i++) {
-                acc[i][j] = f_fma(a[i], b, acc[i][j]);
-            }
-        }
-    }
-    GI8I_UNROLL
-    for (int j = 0; j < tile_m; j++) {
-        float *y = (float *)(void *)((char *)args->y + (size_t)(m + j) * args->y_stride_bytes);
-        GI8I_UNROLL
-        for (int i = 0; i < tile_n; i++) {
-            y[n + i] = f_sum(acc[i][j]);
-        }
-    }
+    return rest > 0 ? f_load_bf16_n(p, rest) : f_load_bf16(p);
 }
 
-GI8I_INLINE void rows_of_w(const gi8i_mul_mat_args *args, gi8_type type, int64_t n,
-                           const int tile_n) {
-    int64_t m = 0;
-    for (; m + GI8I_TILE_M <= args->m; m += GI8I_TILE_M) {
-        tile(args, type, n, m, tile_n, GI8I_TILE_M);
-    }
-    for (; m + 2 <= args->m; m += 2) {
-        tile(args, type, n, m, tile_n, 2);
-    }
-    if (m < args->m) {
-        tile(args, type, n, m, tile_n, 1);
-    }
+GI8I_INLINE f32x16 tile_load_x(const char *row, int64_t k, int64_t rest) {
+    return tile_load_w(GI8_TYPE_F32, row, k, rest);
 }
 
-GI8I_INLINE void product(const gi8i_mul_mat_args *args, gi8_type type) {
-    int64_t n = 0;
-    for (; n + GI8I_TILE_N <= args->n; n += GI8I_TILE_N) {
-        rows_of_w(args, type, n, GI8I_TILE_N);
+#include "../simd/tile.h"
+
+TILE_INLINE void tile_store(const tile_column *sums, const void *result, int64_t n, int64_t m,
+                            const int tile_n) {
+    const gi8i_mul_mat_args *args = result;
+    float *y = (float *)(void *)((char *)args->y + (size_t)m * args->y_stride_bytes) + n;
+    if (tile_n == 4) {
+        f_sum4(sums->n0, sums->n1, sums->n2, sums->n3, y);
+        return;
     }
-    for (; n < args->n; n++) {
-        rows_of_w(args, type, n, 1);
+    y[0] = f_sum(sums->n0);
+    if (tile_n == 2) {
+        y[1] = f_sum(sums->n1);
     }
 }
 
 void GI8I_VARIANT(mul_mat)(const gi8i_mul_mat_args *args) {
+    const tile_product product = {
+        .w = args->w,
+        .x = args->x,
+        .w_stride_bytes = args->w_stride_bytes,
+        .x_stride_bytes = args->x_stride_bytes,
+        .k = args->k,
+        .n = args->n,
+        .m = args->m,
+        .result = args,
+    };
     if (args->w_type == GI8_TYPE_F32) {
-        product(args, GI8_TYPE_F32);
+        tile_multiply(&product, GI8_TYPE_F32);
     } else if (args->w_type == GI8_TYPE_F16) {
-        product(args, GI8_TYPE_F16);
+        tile_multiply(&product, GI8_TYPE_F16);
     } else {
-        product(args, GI8_TYPE_BF16);
+        tile_multiply(&product, GI8_TYPE_BF16);
     }
 }

@@ -147,6 +147,13 @@ GI8I_INLINE float f_sum(f32x16 a) {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
+GI8I_INLINE void f_sum4(f32x16 a, f32x16 b, f32x16 c, f32x16 d, float sums[4]) {
+    sums[0] = f_sum(a);
+    sums[1] = f_sum(b);
+    sums[2] = f_sum(c);
+    sums[3] = f_sum(d);
+}
+
 GI8I_INLINE float f_largest(f32x16 a) {
     __m256 eight = _mm256_max_ps(a.low, a.high);
     __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

@@ -16,7 +16,7 @@
 #define GI8I_VARIANT(kernel) gi8i_##kernel##_scalar
 #define GI8I_INLINE static inline
 
-/* Tile of the fp32 product, rows of w by rows of x, and rows of x in the tile of the outlier product. */
+/* Register tile of the fp32 product (see tile.h), and rows of x in that of the outlier product. */
 enum { GI8I_TILE_N = 2, GI8I_TILE_M = 2, GI8I_OUTLIER_TILE_M = 1 };
 
 typedef struct f32x16 {
@@ -165,6 +165,14 @@ GI8I_INLINE float f_sum(f32x16 a) {
         }
     }
     return a.lane[0];
+}
+
+/* Four sums, each as f_sum() gives it. */
+GI8I_INLINE void f_sum4(f32x16 a, f32x16 b, f32x16 c, f32x16 d, float sums[4]) {
+    sums[0] = f_sum(a);
+    sums[1] = f_sum(b);
+    sums[2] = f_sum(c);
+    sums[3] = f_sum(d);
 }
 
 /* The largest lane; lanes must not be NaN. */
