@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""make_model_fixtures.py - tiny random GPT-NeoX checkpoints and the logits transformers computes for them.
+"""make_model_fixtures.py - tiny random GPT-NeoX checkpoints and their logits by transformers.
 
     python3 make_model_fixtures.py OUTDIR [--demo DEMODIR] [--only-demo]
 
-Needs the Python packages torch, transformers, tokenizers and safetensors. Each folder OUTDIR/<name>/ is a
-checkpoint as GPTNeoXForCausalLM.save_pretrained writes it (some are then given the look of older files),
-with two references beside it, little-endian and without a header:
+Needs the Python packages torch, transformers, tokenizers and safetensors. Each folder
+OUTDIR/<name>/ is a checkpoint as GPTNeoXForCausalLM.save_pretrained writes it (some are then given
+the look of older files), with two references beside it, little-endian and without a header:
 
     tokens.i32   int32    [n_tokens]          one sequence of token ids
     logits.f32   float32  [n_tokens][vocab]   of the checkpoint on disk, its weights widened to fp32
 
-OUTDIR/demo-* are references of the same kind for the bundled demo model; manifest.txt lists everything.
+OUTDIR/demo-* are references of the same kind for the bundled demo model; manifest.txt lists
+everything.
 """
 import argparse
 import json
@@ -26,8 +27,8 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 N_TOKENS = 24
 DEMO = pathlib.Path(__file__).resolve().parents[2] / "models" / "gptneox" / "demo"
 DEMO_TOKENS, DEMO_ROWS, GREEDY_TOKENS = 48, 8, 32
-GREEDY_PROMPTS = ("And it came to pass", "In the beginning", "The LORD is my")
-MARGIN = 0.05  # a pinned greedy text must survive rounding: its two best logits are never nearer than this
+GREEDY_PROMPTS = ("And God said", "O give thanks", "Verily, verily, I say")
+MARGIN = 0.05  # between the two best logits: a pinned greedy text has to survive rounding
 
 # name, what it covers, configuration (over BASE), type on disk
 BASE = {
@@ -92,13 +93,13 @@ def randomise(model):
         table.weight.normal_(0.0, 2.0 * model.config.hidden_size ** -0.5)
 
 
-# ---- the looks of older files ---------------------------------------------------------------------
+# ---- the looks of older files --------------------------------------------------------------------
 
 
 def edit_tensors(folder, change):
     path = folder / "model.safetensors"
     tensors = change(load_file(path))
-    save_file({name: t.contiguous() for name, t in tensors.items()}, path, metadata={"format": "pt"})
+    save_file({name: t.contiguous() for name, t in tensors.items()}, path, {"format": "pt"})
 
 
 def edit_config(folder, change):
@@ -155,7 +156,7 @@ def restyle(name, folder, config):
         edit_tensors(folder, mixed_types)
 
 
-# ---- references -----------------------------------------------------------------------------------
+# ---- references ----------------------------------------------------------------------------------
 
 
 def load(folder):
@@ -224,13 +225,13 @@ def make_demo(out, folder):
 def write_manifest(out):
     versions = f"transformers {transformers.__version__}, torch {torch.__version__.split('+')[0]}"
     lines = [f"# Made by make_model_fixtures.py with {versions}, on a CPU, in fp32.",
-             "# One checkpoint folder a line, then what it covers; tokens.i32 and logits.f32 lie in each."]
+             "# One checkpoint folder a line and what it covers; each has tokens.i32, logits.f32."]
     lines += [f"{name:24}# {covers}" for name, covers, _, _ in CASES]
     lines += ["",
               f"# demo-tokens.i32: the first {DEMO_TOKENS} tokens of the demo model's heldout.txt;",
               f"# demo-logits.f32: the logits of their last {DEMO_ROWS} positions only;",
-              "# demo-greedy.txt: prompts, their ids and the greedy continuation, with the smallest gap",
-              "# between the two best logits on the way (large enough to pin the text)."]
+              "# demo-greedy.txt: prompts, their ids and the greedy continuation, with the",
+              "# smallest gap between the two best logits on the way (enough to pin the text)."]
     (out / "manifest.txt").write_text("\n".join(lines) + "\n")
 
 
@@ -239,7 +240,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--demo", type=pathlib.Path, default=DEMO, help="folder of the demo model")
-    parser.add_argument("--only-demo", action="store_true", help="leave the checkpoints as they are")
+    parser.add_argument("--only-demo", action="store_true", help="leave the checkpoints alone")
     args = parser.parse_args()
     torch.set_num_threads(1)
     if not args.only_demo:
