@@ -154,28 +154,52 @@ static void check_int8_dot(test_rng *rng, gi8i_int8_dot_fn *fn, const char *name
 
 static void check_int8_outliers(test_rng *rng, gi8i_int8_outliers_fn *fn, const char *name) {
     for (int64_t m = 1; m <= 19; m += 3) {
-        for (int64_t count = 0; count <= GI8I_PANEL_K; count += 1 + count) {
-            int8_t *panel = random_codes(rng, count * GI8_PANEL_ROWS);
-            float *x = random_floats(rng, m * GI8I_PANEL_K, -50.0f, 50.0f);
-            double *wide = malloc((size_t)(m * GI8I_PANEL_K) * sizeof *wide);
-            double *expected = malloc((size_t)m * 64 * sizeof *expected);
-            assert_true(wide != NULL && expected != NULL);
-            for (int64_t j = 0; j < m * GI8I_PANEL_K; j++) {
+        for (int64_t count = 0; count <= GI8I_OUTLIER_COLUMNS; count += 1 + count) {
+            int64_t k = count + 70;
+            int64_t n_panels = test_rng_int(rng, 1, GI8I_BLOCK_N / GI8_PANEL_ROWS);
+            int64_t n = n_panels * GI8_PANEL_ROWS;
+            int8_t *w = random_codes(rng, k * n);
+            int8_t *panels = calloc(1, gi8_panels_size(k, n));
+            float *x = random_floats(rng, m * GI8I_OUTLIER_COLUMNS, -50.0f, 50.0f);
+            double *wide = malloc((size_t)(m * GI8I_OUTLIER_COLUMNS) * sizeof *wide);
+            int32_t columns[GI8I_OUTLIER_COLUMNS];
+            assert_true(panels != NULL && wide != NULL);
+            gi8_panels_pack(w, k, 0, n, panels);
+            for (int64_t j = 0; j < m * GI8I_OUTLIER_COLUMNS; j++) {
                 wide[j] = (double)x[j];
             }
-            guarded out = guarded_new((size_t)m * 64, sizeof(double), (size_t)(m % 4));
-            for (int64_t j = 0; j < m * 64; j++) {
-                expected[j] = (double)j * 0.37;
+            for (int64_t j = 0; j < count; j++) {
+                columns[j] = (int32_t)(j + (j > count / 2 ? 69 : 0));
             }
-            memcpy(out.data, expected, (size_t)m * 64 * sizeof *expected);
-            gi8i_int8_outliers_scalar(panel, count, wide, expected, 64, m);
-            fn(panel, count, wide, out.data, 64, m);
-            assert_memory_equal(out.data, expected, (size_t)m * 64 * sizeof *expected);
+            void *block;
+            guarded out = guarded_new((size_t)(m * GI8I_BLOCK_N), sizeof(double), (size_t)(m % 4));
+            memset(out.data, 0, out.bytes);
+            gi8i_int8_outliers_args args = {
+                .w = exact_copy(panels, gi8_panels_size(k, n), 1, 1, &block),
+                .columns = columns,
+                .x = wide,
+                .out = out.data,
+                .k = padded(k),
+                .n_panels = n_panels,
+                .m = m,
+                .count = count,
+            };
+            fn(&args);
+            for (int64_t i = 0; i < m * GI8I_BLOCK_N; i++) {
+                double sum = 0.0;
+                int64_t row = i % GI8I_BLOCK_N;
+                for (int64_t j = 0; j < count && row < n; j++) {
+                    sum += wide[i / GI8I_BLOCK_N * GI8I_OUTLIER_COLUMNS + j] *
+                           (double)w[row * k + columns[j]];
+                }
+                assert_true(((const double *)out.data)[i] == sum);
+            }
             guarded_free(&out, name);
-            free(expected);
+            free(block);
             free(wide);
             free(x);
-            free(panel);
+            free(panels);
+            free(w);
         }
     }
 }

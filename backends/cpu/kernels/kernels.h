@@ -28,8 +28,8 @@
 #define GI8I_CODES_ALIGN GI8_PANEL_K
 /* Rows of w (columns of y) that the kernels of the int8 op work on at a time, at most. */
 #define GI8I_BLOCK_N 64
-/* Columns of w in an outlier panel, at most. */
-#define GI8I_PANEL_K 128
+/* Outlier columns that the kernel for them works on at a time, at most. */
+#define GI8I_OUTLIER_COLUMNS 128
 
 /* y[m][n] = sum over k of w[n][k] * x[m][k] in fp32 with fused multiply-add: lane k mod 16 of 16
  * accumulators, k ascending (zeros make up the last 16), then the lanes as f_sum() does. */
@@ -64,13 +64,18 @@ typedef struct gi8i_int8_dot_args {
 } gi8i_int8_dot_args;
 typedef void gi8i_int8_dot_fn(const gi8i_int8_dot_args *args);
 
-/* out[m][n] += sum over i, ascending, of x[m][i] * panel[i][n], in double. Products of an fp32 number
- * and a code are exact, so that fused or not is the same.
- *   panel   codes of GI8_PANEL_ROWS rows of w at `count` <= GI8I_PANEL_K columns: [count][16]
- *   x       rows of GI8I_PANEL_K doubles
- *   out     rows of out_stride */
-typedef void gi8i_int8_outliers_fn(const int8_t *panel, int64_t count, const double *x, double *out,
-                                   int64_t out_stride, int64_t m);
+/* out[m][n] += sum over i, ascending, of x[m][i] * w[n][columns[i]], in double. Products of an fp32
+ * number and a code are exact, so that fused or not is the same. */
+typedef struct gi8i_int8_outliers_args {
+    const int8_t *w;        /* panels of w (gi8_panels.h), one after another */
+    const int32_t *columns; /* [count] */
+    const double *x;        /* m rows of GI8I_OUTLIER_COLUMNS */
+    double *out;            /* m rows of GI8I_BLOCK_N; 16 sums for each panel */
+    int64_t k;              /* of the panels, rounded up to a multiple of GI8_PANEL_K */
+    int64_t n_panels, m;    /* n_panels * GI8_PANEL_ROWS <= GI8I_BLOCK_N */
+    int64_t count;          /* <= GI8I_OUTLIER_COLUMNS */
+} gi8i_int8_outliers_args;
+typedef void gi8i_int8_outliers_fn(const gi8i_int8_outliers_args *args);
 
 /* y[n] = (float)(acc[n] * (absmax_x / 127) * (absmax[n] / 127) + out[n] * (absmax[n] / 127) + bias[n])
  * in double, every operation rounded, sums from left to right. `out` and `bias` may be NULL.

@@ -19,8 +19,7 @@
 typedef struct block_memory {
     _Alignas(64) int32_t acc[BLOCK_M * GI8I_BLOCK_N];
     _Alignas(64) double out[BLOCK_M * GI8I_BLOCK_N];
-    _Alignas(64) double x[BLOCK_M * GI8I_PANEL_K];
-    _Alignas(64) int8_t panel[GI8I_PANEL_K * GI8_PANEL_ROWS];
+    _Alignas(64) double x[BLOCK_M * GI8I_OUTLIER_COLUMNS];
     _Alignas(64) double scale[GI8I_BLOCK_N];
     _Alignas(64) float bias[GI8I_BLOCK_N];
     _Alignas(64) float y[GI8I_BLOCK_N];
@@ -184,37 +183,29 @@ static const int8_t *load_panels(const mixed_job *job, const block *b, int threa
     return panels;
 }
 
-/* Codes of the 16 rows of a panel of w at `count` outlier columns. */
-static void fill_outlier_panel(const int8_t *w, const int32_t *columns, int64_t count,
-                               int8_t *panel) {
-    for (int64_t i = 0; i < count; i++) {
-        int32_t k = columns[i];
-        const int8_t *column = w + k / GI8_PANEL_STEP * GI8_PANEL_STEP * GI8_PANEL_ROWS +
-                               k % GI8_PANEL_STEP;
-        for (int r = 0; r < GI8_PANEL_ROWS; r++) {
-            panel[i * GI8_PANEL_ROWS + r] = column[r * GI8_PANEL_STEP];
-        }
-    }
-}
-
 static void add_outliers(const mixed_job *job, const block *b, const int8_t *panels,
                          block_memory *memory) {
     memset(memory->out, 0, (size_t)b->rows * GI8I_BLOCK_N * sizeof *memory->out);
-    for (int64_t first = 0; first < job->n_outliers; first += GI8I_PANEL_K) {
+    for (int64_t first = 0; first < job->n_outliers; first += GI8I_OUTLIER_COLUMNS) {
         int64_t rest = job->n_outliers - first;
-        int64_t count = rest < GI8I_PANEL_K ? rest : GI8I_PANEL_K;
+        int64_t count = rest < GI8I_OUTLIER_COLUMNS ? rest : GI8I_OUTLIER_COLUMNS;
         for (int64_t j = 0; j < b->rows; j++) {
             const float *x = job->x_outliers + (b->m + j) * job->n_outliers + first;
             for (int64_t i = 0; i < count; i++) {
-                memory->x[j * GI8I_PANEL_K + i] = (double)x[i];
+                memory->x[j * GI8I_OUTLIER_COLUMNS + i] = (double)x[i];
             }
         }
-        for (int64_t n = 0; n < b->columns; n += GI8_PANEL_ROWS) {
-            fill_outlier_panel(panels + n * job->k_padded, job->outliers + first, count,
-                               memory->panel);
-            job->run->kernels->int8_outliers(memory->panel, count, memory->x, memory->out + n,
-                                             GI8I_BLOCK_N, b->rows);
-        }
+        gi8i_int8_outliers_args args = {
+            .w = panels,
+            .columns = job->outliers + first,
+            .x = memory->x,
+            .out = memory->out,
+            .k = job->k_padded,
+            .n_panels = (b->columns + GI8_PANEL_ROWS - 1) / GI8_PANEL_ROWS,
+            .m = b->rows,
+            .count = count,
+        };
+        job->run->kernels->int8_outliers(&args);
     }
 }
 

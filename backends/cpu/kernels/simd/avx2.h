@@ -11,7 +11,7 @@
 #define GI8I_VARIANT(kernel) gi8i_##kernel##_avx2
 #define GI8I_INLINE static inline __attribute__((always_inline))
 
-enum { GI8I_TILE_N = 2, GI8I_TILE_M = 3, GI8I_OUTLIER_TILE_M = 2 };
+enum { GI8I_TILE_N = 2, GI8I_TILE_M = 3, GI8I_OUTLIER_TILE_M = 2, GI8I_OUTLIER_TILE_P = 2 };
 
 typedef struct f32x16 {
     __m256 low;
@@ -215,12 +215,17 @@ GI8I_INLINE f32x16 d_to_f32(f64x16 a) {
                     _mm256_set_m128(_mm256_cvtpd_ps(a.part[3]), _mm256_cvtpd_ps(a.part[2]))};
 }
 
-GI8I_INLINE f64x16 d_from_i8(const int8_t *code) {
-    __m128i bytes = _mm_loadu_si128((const __m128i *)code);
-    f64x16 r = {{_mm256_cvtepi32_pd(_mm_cvtepi8_epi32(bytes)),
-                 _mm256_cvtepi32_pd(_mm_cvtepi8_epi32(_mm_srli_si128(bytes, 4))),
-                 _mm256_cvtepi32_pd(_mm_cvtepi8_epi32(_mm_srli_si128(bytes, 8))),
-                 _mm256_cvtepi32_pd(_mm_cvtepi8_epi32(_mm_srli_si128(bytes, 12)))}};
+/* Each 32-bit lane holds the codes of a row: the wanted one goes to the top and down again. */
+GI8I_INLINE f64x16 d_from_codes(const int8_t *step, int index) {
+    __m128i shift = _mm_cvtsi32_si128(24 - 8 * index);
+    __m256i low = _mm256_loadu_si256((const __m256i *)step);
+    __m256i high = _mm256_loadu_si256((const __m256i *)(step + 32));
+    low = _mm256_srai_epi32(_mm256_sll_epi32(low, shift), 24);
+    high = _mm256_srai_epi32(_mm256_sll_epi32(high, shift), 24);
+    f64x16 r = {{_mm256_cvtepi32_pd(_mm256_castsi256_si128(low)),
+                 _mm256_cvtepi32_pd(_mm256_extracti128_si256(low, 1)),
+                 _mm256_cvtepi32_pd(_mm256_castsi256_si128(high)),
+                 _mm256_cvtepi32_pd(_mm256_extracti128_si256(high, 1))}};
     return r;
 }
 

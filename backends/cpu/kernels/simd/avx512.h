@@ -10,7 +10,7 @@
 #define GI8I_VARIANT(kernel) gi8i_##kernel##_avx512
 #define GI8I_INLINE static inline __attribute__((always_inline))
 
-enum { GI8I_TILE_N = 4, GI8I_TILE_M = 6, GI8I_OUTLIER_TILE_M = 8 };
+enum { GI8I_TILE_N = 4, GI8I_TILE_M = 6, GI8I_OUTLIER_TILE_M = 8, GI8I_OUTLIER_TILE_P = 4 };
 
 typedef __m512 f32x16;
 
@@ -180,10 +180,12 @@ GI8I_INLINE f32x16 d_to_f32(f64x16 a) {
                               _mm512_cvtpd_ps(a.high), 1);
 }
 
-GI8I_INLINE f64x16 d_from_i8(const int8_t *code) {
-    __m512i wide = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)code));
-    return (f64x16){_mm512_cvtepi32_pd(_mm512_castsi512_si256(wide)),
-                    _mm512_cvtepi32_pd(_mm512_extracti32x8_epi32(wide, 1))};
+/* Each 32-bit lane holds the codes of a row: the wanted one goes to the top and down again. */
+GI8I_INLINE f64x16 d_from_codes(const int8_t *step, int index) {
+    __m512i up = _mm512_sll_epi32(_mm512_loadu_si512(step), _mm_cvtsi32_si128(24 - 8 * index));
+    __m512i code = _mm512_srai_epi32(up, 24);
+    return (f64x16){_mm512_cvtepi32_pd(_mm512_castsi512_si256(code)),
+                    _mm512_cvtepi32_pd(_mm512_extracti32x8_epi32(code, 1))};
 }
 
 #endif

@@ -16,8 +16,9 @@
 #define GI8I_VARIANT(kernel) gi8i_##kernel##_scalar
 #define GI8I_INLINE static inline
 
-/* Register tile of the fp32 product (see tile.h), and rows of x in that of the outlier product. */
-enum { GI8I_TILE_N = 2, GI8I_TILE_M = 2, GI8I_OUTLIER_TILE_M = 1 };
+/* Register tiles: rows of w and of x of the fp32 product (see tile.h); rows of x, or panels of w, of the
+ * outlier product. */
+enum { GI8I_TILE_N = 2, GI8I_TILE_M = 2, GI8I_OUTLIER_TILE_M = 2, GI8I_OUTLIER_TILE_P = 2 };
 
 typedef struct f32x16 {
     float lane[16];
@@ -234,10 +235,10 @@ GI8I_INLINE f32x16 d_to_f32(f64x16 a) {
     GI8I_LANES((float)a.lane[i]);
 }
 
-/* 16 consecutive codes */
-GI8I_INLINE f64x16 d_from_i8(const int8_t *code) {
+/* Code number `index` of 4 of each of the 16 rows in one step of a panel (gi8_panels.h). */
+GI8I_INLINE f64x16 d_from_codes(const int8_t *step, int index) {
     f64x16 r;
-    GI8I_LANES((double)code[i]);
+    GI8I_LANES((double)step[4 * i + index]);
 }
 
 #undef GI8I_LANES
