@@ -89,7 +89,7 @@ static gi8_status read_number(const tool_option *option, item value, double *num
         return GI8_OK;
     }
     if (option->max < (double)INT32_MAX) {
-        return gi8_error_set(error, GI8_ERR_ARGUMENT, "--%s is between %g and %g, not %.*s",
+        return gi8_error_set(error, GI8_ERR_ARGUMENT, "--%s is between %.10g and %.10g, not %.*s",
                              option->name, option->min, option->max, value.size, value.text);
     }
     bool low = *number < option->min;
