@@ -109,7 +109,8 @@ static gi8_status cpu_plan_prepare(gi8_backend *backend, gi8_plan_view *plan, gi
     if (data == NULL || (scratch == NULL && scratch_bytes > 0)) {
         gi8i_cpu_free(&cpu->allocator, data, sizeof *data);
         return gi8_error_set(error, GI8_ERR_MEMORY,
-                             "cpu backend: no working memory for the plan (%zu bytes)", scratch_bytes);
+                             "cpu backend: no working memory for the plan (%zu bytes)",
+                             scratch_bytes);
     }
     *data = (plan_data){scratch, scratch_bytes};
     plan->backend_data = data;

@@ -38,14 +38,15 @@ static inline size_t gi8i_row_offset(const gi8_tensor *t, int64_t row) {
            (size_t)(rest / t->ne[2]) * t->nb[3];
 }
 
-/* The same for the row of t that meets row `row` of `shape`, dimensions of t that are 1 repeated. */
+/* The same for the row of t that meets row `row` of `shape`; dimensions that are 1 are repeated. */
 static inline size_t gi8i_repeated_row_offset(const gi8_tensor *t, const gi8_tensor *shape,
                                               int64_t row) {
     int64_t i1 = row % shape->ne[1];
     int64_t rest = row / shape->ne[1];
     int64_t i2 = rest % shape->ne[2];
     int64_t i3 = rest / shape->ne[2];
-    return (t->ne[1] == 1 ? 0 : (size_t)i1 * t->nb[1]) + (t->ne[2] == 1 ? 0 : (size_t)i2 * t->nb[2]) +
+    return (t->ne[1] == 1 ? 0 : (size_t)i1 * t->nb[1]) +
+           (t->ne[2] == 1 ? 0 : (size_t)i2 * t->nb[2]) +
            (t->ne[3] == 1 ? 0 : (size_t)i3 * t->nb[3]);
 }
 

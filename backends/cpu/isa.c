@@ -63,7 +63,8 @@ static unsigned detect(void) {
             found |= 1u << GI8_CPU_ISA_AVX512VNNI;
         }
     }
-    if (max_subleaf >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && has(a, LEAF7_1_EAX_AVXVNNI)) {
+    if (max_subleaf >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) &&
+        has(a, LEAF7_1_EAX_AVXVNNI)) {
         found |= 1u << GI8_CPU_ISA_AVXVNNI;
     }
     return found;
@@ -103,8 +104,8 @@ bool gi8i_cpu_isa_includes(gi8_cpu_isa isa, gi8_cpu_isa kernel_isa) {
 gi8_status gi8i_cpu_choose_isa(bool limited, gi8_cpu_isa limit, gi8_cpu_isa *chosen,
                                gi8_error *error) {
     if (limited && (unsigned)limit >= GI8_CPU_ISA_COUNT) {
-        return gi8_error_set(error, GI8_ERR_ARGUMENT, "cpu backend: params.isa = %d is no gi8_cpu_isa",
-                             (int)limit);
+        return gi8_error_set(error, GI8_ERR_ARGUMENT,
+                             "cpu backend: params.isa = %d is no gi8_cpu_isa", (int)limit);
     }
     gi8_cpu_isa isa = limited ? best_up_to(limit) : gi8_cpu_isa_best();
     const char *name = getenv("GI8_CPU_ISA");
@@ -114,15 +115,17 @@ gi8_status gi8i_cpu_choose_isa(bool limited, gi8_cpu_isa limit, gi8_cpu_isa *cho
             named++;
         }
         if (named == GI8_CPU_ISA_COUNT) {
-            return gi8_error_set(error, GI8_ERR_ARGUMENT,
-                                 "cpu backend: GI8_CPU_ISA=%s: expected scalar, avx2, avxvnni, avx512 "
-                                 "or avx512vnni",
-                                 name);
+            return gi8_error_set(
+                error, GI8_ERR_ARGUMENT,
+                "cpu backend: GI8_CPU_ISA=%s: expected scalar, avx2, avxvnni, avx512 "
+                "or avx512vnni",
+                name);
         }
         if (!gi8_cpu_isa_available((gi8_cpu_isa)named)) {
-            return gi8_error_set(error, GI8_ERR_UNSUPPORTED,
-                                 "cpu backend: GI8_CPU_ISA=%s: this processor lacks it; its best is %s",
-                                 name, gi8_cpu_isa_name(gi8_cpu_isa_best()));
+            return gi8_error_set(
+                error, GI8_ERR_UNSUPPORTED,
+                "cpu backend: GI8_CPU_ISA=%s: this processor lacks it; its best is %s", name,
+                gi8_cpu_isa_name(gi8_cpu_isa_best()));
         }
         if (named < (int)isa) {
             isa = (gi8_cpu_isa)named;

@@ -46,7 +46,8 @@ struct gi8i_pool {
     int64_t n_items;
     int64_t grain;
 
-    _Alignas(64) _Atomic int n_wanted; /* threads of the newest job: a worker beyond them sleeps on */
+    _Alignas(
+        64) _Atomic int n_wanted; /* threads of the newest job: a worker beyond them sleeps on */
     _Atomic int n_sleeping;
     _Atomic bool stop;
     bool spin; /* false where there are more threads than cores */
@@ -111,7 +112,7 @@ static void take_pieces(gi8i_pool *pool, int thread) {
     }
 }
 
-/* Enters the job with the gate's current number if it is still open; leaves when no piece is left. */
+/* Enters the job at the gate if it is still open; leaves when no piece is left. */
 static void join_job(gi8i_pool *pool, int thread) {
     uint64_t gate = atomic_load_explicit(&pool->gate, memory_order_acquire);
     do {
@@ -248,7 +249,8 @@ static gi8_status start_workers(gi8i_pool *pool, gi8_error *error) {
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (result != 0) {
-        return gi8_error_set(error, GI8_ERR_DEVICE, "thread pool: thread %d of %d could not be started: %s",
+        return gi8_error_set(error, GI8_ERR_DEVICE,
+                             "thread pool: thread %d of %d could not be started: %s",
                              pool->n_started + 2, pool->n_threads, strerror(result));
     }
     return GI8_OK;

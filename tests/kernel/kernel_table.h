@@ -58,8 +58,8 @@ static const variant variants[] = {
 #undef GI8I_KERNEL_VARIANT
 };
 
-/* Memory for `count` elements of `size` bytes, exactly as many, so that a sanitizer sees every byte too
- * much, with guard bytes around and `shift` elements off the alignment of malloc. */
+/* Memory for `count` elements of `size` bytes, exactly as many, so that a sanitizer sees every byte
+ * too much, with guard bytes around and `shift` elements off the alignment of malloc. */
 enum { GUARD = 64 };
 
 typedef struct guarded {
@@ -110,11 +110,12 @@ static inline float *random_floats(test_rng *rng, int64_t count, float low, floa
 }
 
 /* The same bits; any NaN equals any other. */
-static inline void assert_same_floats(const float *a, const float *b, int64_t count, const char *name) {
+static inline void assert_same_floats(const float *a, const float *b, int64_t count,
+                                      const char *name) {
     for (int64_t i = 0; i < count; i++) {
         if (memcmp(a + i, b + i, sizeof *a) != 0 && (a[i] == a[i] || b[i] == b[i])) {
-            fail_msg("%s: element %lld is %a, the reference says %a", name, (long long)i, (double)b[i],
-                     (double)a[i]);
+            fail_msg("%s: element %lld is %a, the reference says %a", name, (long long)i,
+                     (double)b[i], (double)a[i]);
         }
     }
 }

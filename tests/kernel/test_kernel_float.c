@@ -122,8 +122,9 @@ static void check_soft_max(test_rng *rng, gi8i_soft_max_fn *fn, const char *name
 
 static void check_mul_mat(test_rng *rng, gi8i_mul_mat_fn *fn, const char *name) {
     static const int64_t shapes[][3] = {/* k, n, m */
-                                        {0, 2, 2},  {1, 1, 1},   {5, 9, 13},  {16, 8, 6}, {17, 4, 7},
-                                        {40, 5, 5}, {100, 11, 9}, {300, 3, 14}, {64, 1, 3}};
+                                        {0, 2, 2},    {1, 1, 1},    {5, 9, 13},
+                                        {16, 8, 6},   {17, 4, 7},   {40, 5, 5},
+                                        {100, 11, 9}, {300, 3, 14}, {64, 1, 3}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         for (int type = GI8_TYPE_F32; type <= GI8_TYPE_BF16; type++) {
             int64_t k = shapes[i][0];

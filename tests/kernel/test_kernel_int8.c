@@ -1,5 +1,5 @@
-/* test_kernel_int8.c - every variant of the kernels of the int8 op against the scalar one, bit by bit,
- * and the scalar ones against the definitions.
+/* test_kernel_int8.c - every variant of the kernels of the int8 op against the scalar one, bit by
+ * bit, and the scalar ones against the definitions.
  */
 #include <math.h>
 
@@ -112,7 +112,8 @@ static void check_int8_dot(test_rng *rng, gi8i_int8_dot_fn *fn, const char *name
             int8_t *w = random_codes(rng, n * k);
             int8_t *q = random_codes(rng, m * padded(k));
             int32_t sums[15] = {0};
-            if (m == 3) { /* the extremes, -128 among them: a file may hold what no quantizer makes */
+            if (m ==
+                3) { /* the extremes, -128 among them: a file may hold what no quantizer makes */
                 memset(w, -128, (size_t)(n * k));
                 memset(q, 127, (size_t)(m * padded(k)));
             }

@@ -21,7 +21,8 @@ int op_backends_create(void **state) {
         }
         for (int n_threads = 1; n_threads <= 4; n_threads++) {
             gi8_error error = GI8_ERROR_INIT;
-            gi8_cpu_params params = {.n_threads = n_threads, .isa = (gi8_cpu_isa)isa, .limit_isa = true};
+            gi8_cpu_params params = {
+                .n_threads = n_threads, .isa = (gi8_cpu_isa)isa, .limit_isa = true};
             backends[n_backends] = gi8_cpu_backend_create(&params, &error);
             if (backends[n_backends] == NULL) {
                 printf("%s\n", error.message);
@@ -188,7 +189,8 @@ void *op_run(op_case *c, gi8_tensor *output) {
     for (int i = 0; i < n_backends; i++) {
         run_on(c, backends[i], graph, output, i == 0 ? first : other);
         if (i > 0 && !op_same_bits(root->type, first, other, count)) {
-            fail_msg("%s and %s differ", gi8_backend_name(backends[0]), gi8_backend_name(backends[i]));
+            fail_msg("%s and %s differ", gi8_backend_name(backends[0]),
+                     gi8_backend_name(backends[i]));
         }
     }
     free(other);

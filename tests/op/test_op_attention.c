@@ -31,7 +31,8 @@ static void check_rope(test_rng *rng, int64_t d, int64_t h, const int32_t *posit
                 expected = i < half ? low * cos(angle) - high * sin(angle)
                                     : high * cos(angle) + low * sin(angle);
             }
-            op_assert_close(y[row * d + i], expected, i < 2 * half ? 4e-7 : 0.0, "rope", row * d + i);
+            op_assert_close(y[row * d + i], expected, i < 2 * half ? 4e-7 : 0.0, "rope",
+                            row * d + i);
         }
     }
     free(y);
@@ -64,6 +65,8 @@ static void test_rope_angles(void **state) {
     }
     const gi8_rope_params params = {4, 100.0f, 1.0f};
     check_rope(&rng, 4, 1, positions, T, &params);
+    const gi8_rope_params huge = {4, 1e-30f, 1e10f}; /* angles of any size, to Inf */
+    check_rope(&rng, 4, 1, positions, T, &huge);
 }
 
 /* x as the query part of a fused [3 D, H, T] tensor. */
@@ -78,7 +81,8 @@ static void test_rope_of_a_view(void **state) {
     op_begin(&c);
     gi8_tensor *wide = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){3 * D, H, T, 1}, data);
     gi8_tensor *p = op_input(&c, GI8_TYPE_I32, (int64_t[]){T, 1, 1, 1}, positions);
-    gi8_tensor *view = gi8_view_3d(c.ctx, wide, D, H, T, wide->nb[1], wide->nb[2], D * sizeof(float));
+    gi8_tensor *view =
+        gi8_view_3d(c.ctx, wide, D, H, T, wide->nb[1], wide->nb[2], D * sizeof(float));
     float *y = op_run(&c, gi8_rope(c.ctx, view, p, &params));
     float *same = op_run(&c, gi8_rope(c.ctx, gi8_cont(c.ctx, view), p, &params));
     assert_memory_equal(y, same, D * H * T * sizeof *y);
@@ -135,8 +139,8 @@ typedef struct attention_shape {
     float scale;
 } attention_shape;
 
-static void expect_attention(const attention_shape *a, const float *q, const float *k, const float *v,
-                             int64_t position, double *y, double *spread) {
+static void expect_attention(const attention_shape *a, const float *q, const float *k,
+                             const float *v, int64_t position, double *y, double *spread) {
     double *weight = malloc((size_t)(position + 1) * sizeof *weight);
     assert_non_null(weight);
     double top = -INFINITY;
@@ -195,8 +199,8 @@ static void check_attention(test_rng *rng, const attention_shape *a, const int32
             double spread = 0.0;
             if (inside) {
                 int64_t first = (sequences[t] * a->g + h / (a->h / a->g)) * a->c * a->d;
-                expect_attention(a, q + (t * a->h + h) * a->d, k + first, v + first, positions[t], y,
-                                 &spread);
+                expect_attention(a, q + (t * a->h + h) * a->d, k + first, v + first, positions[t],
+                                 y, &spread);
             }
             for (int64_t d = 0; d < a->d; d++) {
                 /* An error e of a score changes its weight by the factor exp(e). */

@@ -77,7 +77,8 @@ static void check_activation(const float *x, int64_t count, gi8_activation_kind 
         /* Where 1 + exp(-u) overflows, the quotient is 0. */
         double tolerance = units * FLT_EPSILON * fabs(expected) + 2e-45 +
                            (kind == GI8_ACTIVATION_GELU ? 0.0 : 0x1p-127 * fabs(v));
-        op_assert_close(y[i], expected, kind == GI8_ACTIVATION_RELU ? 0.0 : tolerance, "activation", i);
+        op_assert_close(y[i], expected, kind == GI8_ACTIVATION_RELU ? 0.0 : tolerance, "activation",
+                        i);
     }
     free(y);
     op_end(&c);

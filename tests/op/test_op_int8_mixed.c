@@ -145,10 +145,9 @@ static void check(problem *p) {
         assert_int_equal(c.outliers.columns, p->k);
         assert_int_equal(c.outliers.outlier_columns, n_outliers);
     }
-    assert_int_equal(gi8_int8_mul_mat_mixed_reference(p->codes, p->absmax,
-                                                      p->bias_type >= 0 ? p->bias : NULL, p->x, p->k,
-                                                      p->n, p->m, p->threshold, p->mode, reference,
-                                                      scratch),
+    assert_int_equal(gi8_int8_mul_mat_mixed_reference(
+                         p->codes, p->absmax, p->bias_type >= 0 ? p->bias : NULL, p->x, p->k, p->n,
+                         p->m, p->threshold, p->mode, reference, scratch),
                      GI8_OK);
     gi8_convert_to_fp32(p->out_type, y, p->n * p->m, actual);
     for (int64_t i = 0; i < p->n * p->m; i++) {
@@ -158,11 +157,13 @@ static void check(problem *p) {
                           : p->out_type == GI8_TYPE_F16 ? 0x1p-11
                                                         : 0x1p-8;
         op_assert_close(actual[i], (double)reference[i],
-                        slack + rounding * fabs((double)reference[i]) + (rounding > 0 ? 0x1p-25 : 0.0),
+                        slack + rounding * fabs((double)reference[i]) +
+                            (rounding > 0 ? 0x1p-25 : 0.0),
                         "against the reference", i);
         double expected = expect_element(p, i / p->n, i % p->n, in_o);
         if (p->out_type == GI8_TYPE_F32 && !isinf(reference[i]) && !isnan(reference[i])) {
-            op_assert_close(actual[i], expected, 0.5001 * unit_of(expected), "against the formula", i);
+            op_assert_close(actual[i], expected, 0.5001 * unit_of(expected), "against the formula",
+                            i);
         } else if (isnan(expected)) {
             assert_true(isnan(actual[i]));
         }
@@ -315,7 +316,8 @@ static void test_not_finite(void **state) {
                 } else if (is_inf_row) {
                     int8_t code = p.codes[i % p.n * p.k + (row == 4 ? 0 : 33)];
                     bool positive = (code > 0) == (row == 4);
-                    assert_true(code == 0 ? isnan(y[i]) : y[i] == (positive ? INFINITY : -INFINITY));
+                    assert_true(code == 0 ? isnan(y[i])
+                                          : y[i] == (positive ? INFINITY : -INFINITY));
                 } else {
                     assert_true(isfinite(y[i]));
                 }

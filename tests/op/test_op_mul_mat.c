@@ -33,9 +33,11 @@ static void check(test_rng *rng, gi8_type type, shape s) {
                     sum += p;
                     size += fabs(p);
                 }
-                /* k/16 additions a lane and four more: each rounds by half a unit of the sum so far. */
+                /* k/16 additions a lane and four more: each rounds by half a unit of the sum so
+                 * far. */
                 double tolerance = ((double)s.k / 16 + 5) * 0.5 * FLT_EPSILON * size;
-                op_assert_close(y[row * s.n + j % s.n], sum, tolerance, "mul_mat", row * s.n + j % s.n);
+                op_assert_close(y[row * s.n + j % s.n], sum, tolerance, "mul_mat",
+                                row * s.n + j % s.n);
             }
         }
     }
@@ -89,7 +91,8 @@ static void test_views(void **state) {
     op_begin(&c);
     gi8_tensor *wide = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){3 * D, H, T, 1}, data);
     gi8_tensor *w = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){D + 3, N, 1, 1}, weights);
-    gi8_tensor *middle = gi8_view_3d(c.ctx, wide, D, H, T, wide->nb[1], wide->nb[2], D * sizeof(float));
+    gi8_tensor *middle =
+        gi8_view_3d(c.ctx, wide, D, H, T, wide->nb[1], wide->nb[2], D * sizeof(float));
     gi8_tensor *x = gi8_permute(c.ctx, middle, 0, 2, 1, 3); /* [D, T, H] */
     gi8_tensor *cut = gi8_view_2d(c.ctx, w, D, N, w->nb[1], 2 * sizeof(float));
     float *y = op_run(&c, gi8_mul_mat(c.ctx, cut, x));

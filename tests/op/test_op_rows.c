@@ -41,7 +41,8 @@ static void check_layer_norm(test_rng *rng, int64_t d, int64_t rows, float offse
     gi8_tensor *tx = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){d, rows, 1, 1}, x);
     gi8_tensor *tg = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){d, 1, 1, 1}, gain);
     gi8_tensor *tb = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){d, 1, 1, 1}, bias);
-    float *y = op_run(&c, gi8_layer_norm(c.ctx, tx, has_gain ? tg : NULL, has_bias ? tb : NULL, eps));
+    float *y =
+        op_run(&c, gi8_layer_norm(c.ctx, tx, has_gain ? tg : NULL, has_bias ? tb : NULL, eps));
     for (int64_t row = 0; row < rows; row++) {
         double mean = 0.0;
         double variance = 0.0;
@@ -80,7 +81,8 @@ static void test_layer_norm(void **state) {
     check_layer_norm(&rng, 8, 0, 0.0f, true, true, 1e-5f);
 }
 
-static void check_soft_max(test_rng *rng, const int64_t ne[4], const int64_t *mask_ne, float factor) {
+static void check_soft_max(test_rng *rng, const int64_t ne[4], const int64_t *mask_ne,
+                           float factor) {
     int64_t count = ne[0] * ne[1] * ne[2] * ne[3];
     float *x = op_random(rng, count, -20.0f, 20.0f);
     float *mask = NULL;
@@ -108,7 +110,8 @@ static void check_soft_max(test_rng *rng, const int64_t ne[4], const int64_t *ma
             for (int d = 3; d >= 0 && mask != NULL; d--) {
                 j = j * mask_ne[d] + (mask_ne[d] == 1 ? 0 : d == 0 ? i : at[d]);
             }
-            e[i] = (double)x[row * ne[0] + i] * (double)factor + (mask != NULL ? (double)mask[j] : 0.0);
+            e[i] = (double)x[row * ne[0] + i] * (double)factor +
+                   (mask != NULL ? (double)mask[j] : 0.0);
             top = e[i] > top ? e[i] : top;
         }
         for (int64_t i = 0; i < ne[0]; i++) {

@@ -1,9 +1,9 @@
 /* gi8_cpu.h - the CPU backend.
  *
- * One binary serves every machine: each kernel exists as a plain C reference and, where that pays, for
- * several instruction sets; the best that the processor offers is chosen when the backend is made.
- * The environment variable GI8_CPU_ISA (scalar, avx2, avxvnni, avx512, avx512vnni) forces a lower one.
- * Results do not depend on the number of threads, to the last bit.
+ * One binary serves every machine: each kernel exists as a plain C reference and, where that pays,
+ * for several instruction sets; the best that the processor offers is chosen when the backend is
+ * made. The environment variable GI8_CPU_ISA (scalar, avx2, avxvnni, avx512, avx512vnni) forces a
+ * lower one. Results do not depend on the number of threads, to the last bit.
  */
 #ifndef GI8_CPU_H
 #define GI8_CPU_H
@@ -28,22 +28,23 @@ typedef struct gi8_cpu_params {
     int n_threads;     /* threads that compute, the caller's included; 0: one per available core */
     gi8_cpu_isa isa;   /* the highest that may be used; ignored unless limit_isa */
     bool limit_isa;
-    const gi8_allocator *allocator; /* for buffers, scratch and the pool; NULL: the C library; copied */
+    const gi8_allocator *allocator; /* buffers, scratch, the pool; NULL: the C library; copied */
     void (*log)(void *user, const char *line); /* the choice of kernels, one line; may be NULL */
     void *log_user;
 } gi8_cpu_params;
 
-/* Makes a CPU backend with its thread pool. `params` may be NULL ({0}). The pool sleeps while nothing
- * executes. Freed with gi8_backend_free(). NULL: GI8_ERR_ARGUMENT (n_threads < 0 or > 1024, an unknown
- * name in GI8_CPU_ISA), GI8_ERR_UNSUPPORTED (an instruction set that this processor lacks was asked
- * for by name), GI8_ERR_MEMORY, GI8_ERR_DEVICE (no thread could be started). Thread-safe. */
+/* Makes a CPU backend with its thread pool. `params` may be NULL ({0}). The pool sleeps while
+ * nothing executes. Freed with gi8_backend_free(). NULL: GI8_ERR_ARGUMENT (n_threads < 0 or > 1024,
+ * an unknown name in GI8_CPU_ISA), GI8_ERR_UNSUPPORTED (an instruction set that this processor
+ * lacks was asked for by name), GI8_ERR_MEMORY, GI8_ERR_DEVICE (no thread could be started).
+ * Thread-safe. */
 GI8_API gi8_backend *gi8_cpu_backend_create(const gi8_cpu_params *params, gi8_error *error);
 
 /* The best instruction set of this processor and operating system, before GI8_CPU_ISA. */
 GI8_API gi8_cpu_isa gi8_cpu_isa_best(void);
 
-/* True where this processor can run kernels for `isa` (the sets are not a chain: a processor may have
- * AVX-512 and lack AVX-VNNI). */
+/* True where this processor can run kernels for `isa` (the sets are not a chain: a processor may
+ * have AVX-512 and lack AVX-VNNI). */
 GI8_API bool gi8_cpu_isa_available(gi8_cpu_isa isa);
 
 /* "scalar", "avx2", "avxvnni", "avx512", "avx512vnni"; "unknown" otherwise. */

@@ -2,8 +2,8 @@
  *
  * Every variant of a kernel gives the same bits: each fixes one order of operations, vectors of 16
  * lanes in all of them. So what a model says does not depend on the machine.
- * All pointers may have any alignment that their element type allows. Strides are in elements unless
- * they are called _bytes.
+ * All pointers may have any alignment that their element type allows. Strides are in elements
+ * unless they are called _bytes.
  */
 #ifndef GI8I_CPU_KERNELS_H
 #define GI8I_CPU_KERNELS_H
@@ -77,9 +77,9 @@ typedef struct gi8i_int8_outliers_args {
 } gi8i_int8_outliers_args;
 typedef void gi8i_int8_outliers_fn(const gi8i_int8_outliers_args *args);
 
-/* y[n] = (float)(acc[n] * (absmax_x / 127) * (absmax[n] / 127) + out[n] * (absmax[n] / 127) + bias[n])
- * in double, every operation rounded, sums from left to right. `out` and `bias` may be NULL.
- * scale[n] is absmax[n] / 127 in double. The arrays of n have room for a multiple of 16, y does not. */
+/* y[n] = (float)(acc[n] * scale_x * scale[n] + out[n] * scale[n] + bias[n])
+ * in double, every operation rounded, sums from left to right. `out` and `bias` may be NULL. Scales
+ * are absmax / 127 in double. The arrays of n have room for a multiple of 16, y does not. */
 typedef void gi8i_int8_finish_fn(const int32_t *acc, const double *out, double scale_x,
                                  const double *scale, const float *bias, int64_t n, float *y);
 
@@ -102,12 +102,12 @@ typedef void gi8i_layer_norm_fn(const float *x, const float *gain, const float *
                                 float *y, int64_t n);
 
 /* One row: y = softmax(x * factor + mask); `mask` has n elements, or one (`repeat`), or is NULL. */
-typedef void gi8i_soft_max_fn(const float *x, const float *mask, bool repeat, float factor, float *y,
-                              int64_t n);
+typedef void gi8i_soft_max_fn(const float *x, const float *mask, bool repeat, float factor,
+                              float *y, int64_t n);
 
-/* One query against the keys and values of positions 0 .. n - 1, n >= 1: blocks of 16 keys, a running
- * maximum and sum (Milakov and Gimelshein 2018, algorithm 3). The result does not depend on what else
- * is computed in the call. */
+/* One query against the keys and values of positions 0 .. n - 1, n >= 1: blocks of 16 keys, a
+ * running maximum and sum (Milakov and Gimelshein 2018, algorithm 3). The result does not depend on
+ * what else is computed in the call. */
 typedef struct gi8i_attention_args {
     const float *q; /* [d] */
     gi8_type type; /* of k and v: F32 or F16 */

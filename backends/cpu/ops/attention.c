@@ -33,7 +33,8 @@ static void heads(void *arg, int64_t begin, int64_t end, int thread) {
             continue;
         }
         size_t g = (size_t)(h / (q->ne[1] / k->ne[2]));
-        const char *query = (const char *)step->src[0] + (size_t)h * q->nb[1] + (size_t)t * q->nb[2];
+        const char *query =
+            (const char *)step->src[0] + (size_t)h * q->nb[1] + (size_t)t * q->nb[2];
         gi8i_attention_args args = {
             .q = (const float *)(const void *)query,
             .type = k->type,

@@ -14,7 +14,8 @@ static void tokens(void *arg, int64_t begin, int64_t end, int thread) {
             continue;
         }
         for (int64_t h = 0; h < x->ne[1]; h++) {
-            const char *src = (const char *)step->src[1] + (size_t)h * x->nb[1] + (size_t)t * x->nb[2];
+            const char *src =
+                (const char *)step->src[1] + (size_t)h * x->nb[1] + (size_t)t * x->nb[2];
             char *dst = (char *)step->src[0] + (size_t)positions[t] * cache->nb[1] +
                         (size_t)h * cache->nb[2] + (size_t)sequences[t] * cache->nb[3];
             gi8_convert_from_fp32(cache->type, (const float *)(const void *)src, x->ne[0], dst);

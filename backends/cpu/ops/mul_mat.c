@@ -50,7 +50,8 @@ static void run_mul_mat(const gi8i_cpu_run *run, const gi8_step *step) {
     int64_t k = y->src[0]->ne[0];
     /* 256 KiB of x stay in the level-2 cache. */
     int64_t block_m = gi8i_grain(k, 65536) / 12 * 12;
-    mul_mat_job job = {.run = run, .step = step, .block_n = 32, .block_m = block_m > 0 ? block_m : 12};
+    mul_mat_job job = {
+        .run = run, .step = step, .block_n = 32, .block_m = block_m > 0 ? block_m : 12};
     job.blocks_n = (y->ne[0] + job.block_n - 1) / job.block_n;
     job.blocks_m = (y->ne[1] + job.block_m - 1) / job.block_m;
     int64_t cost = job.block_n * smaller(job.block_m, y->ne[1]) * k;

@@ -5,8 +5,8 @@
  *   quantize   each row of x to codes; its outliers to a compact list
  *   product    block by block of y: exact int8 sums, the outlier columns in double, one rounding
  *
- * Integers are exact and the rest is computed in double in one order (int8_finish, int8_outliers), so
- * that the result has the same bits with every kernel variant, number of threads and block size.
+ * Integers are exact and the rest is computed in double in one order (int8_finish, int8_outliers),
+ * so that the result has the same bits with every kernel variant, number of threads and block size.
  */
 #include <math.h>
 #include <string.h>
@@ -55,7 +55,8 @@ typedef struct layout {
 
 static void *take(layout *l, int64_t count, int64_t each, size_t size) {
     size_t bytes;
-    if (__builtin_mul_overflow(count, each, &bytes) || __builtin_mul_overflow(bytes, size, &bytes) ||
+    if (__builtin_mul_overflow(count, each, &bytes) ||
+        __builtin_mul_overflow(bytes, size, &bytes) ||
         __builtin_add_overflow(bytes, (size_t)63, &bytes) ||
         __builtin_add_overflow(l->used, bytes & ~(size_t)63, &bytes)) {
         l->overflow = true;
@@ -293,7 +294,8 @@ static void run_mixed(const gi8i_cpu_run *run, const gi8_step *step) {
     int64_t blocks_n = (job.n + GI8I_BLOCK_N - 1) / GI8I_BLOCK_N;
     int64_t rows = job.m < BLOCK_M ? job.m : BLOCK_M;
     int64_t cost = (rows + 7) / 8 * job.k * GI8I_BLOCK_N;
-    gi8i_pool_run(run->pool, blocks_n * job.blocks_m, gi8i_grain(cost, 262144), compute_blocks, &job);
+    gi8i_pool_run(run->pool, blocks_n * job.blocks_m, gi8i_grain(cost, 262144), compute_blocks,
+                  &job);
 }
 
 const gi8i_cpu_op gi8i_cpu_op_mul_mat_int8_mixed = {mixed_scratch_bytes, run_mixed};

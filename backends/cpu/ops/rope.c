@@ -11,21 +11,33 @@ typedef struct rope_job {
 } rope_job;
 
 /* sin and cos of an fp32 angle, computed in double and rounded once, so that they do not depend on
- * the C library. The quotient by pi/2 is below 2^31 * 2^24; pi/2 is taken away in three parts of 33
- * bits and less (Cody and Waite), exact for angles below 2^20 and good to 1e-7 up to 2^31. */
+ * the C library. pi/2 is taken away in three parts, the first two of 33 bits (Cody and Waite 1980):
+ * exact for angles below 2^20, and good to 1e-7 up to 2^31. */
 static void sin_cos(float angle, float *sine, float *cosine) {
     double a = (double)angle;
+    if (!(fabs(a) < 0x1p31)) { /* only a base far below 1 leads here */
+        *sine = (float)sin(a);
+        *cosine = (float)cos(a);
+        return;
+    }
     double turns = rint(a * 0.63661977236758134308);
     double r = a - turns * 1.5707963267341256e+00;
     r -= turns * 6.0771005063039660e-11;
     r -= turns * 2.0222662487959506e-21;
     double r2 = r * r;
     /* Taylor series: |r| <= pi/4, so that the first term left out is below 1e-13. */
-    double s = r * (1.0 + r2 * (-1.0 / 6 + r2 * (1.0 / 120 + r2 * (-1.0 / 5040 + r2 * (1.0 / 362880 +
-                    r2 * (-1.0 / 39916800 + r2 * (1.0 / 6227020800.0)))))));
-    double c = 1.0 + r2 * (-1.0 / 2 + r2 * (1.0 / 24 + r2 * (-1.0 / 720 + r2 * (1.0 / 40320 +
-               r2 * (-1.0 / 3628800 + r2 * (1.0 / 479001600.0))))));
-    int quadrant = (int)(int64_t)fmod(turns, 4.0) & 3;
+    static const double sines[] = {1.0, -1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880,
+                                   -1.0 / 39916800, 1.0 / 6227020800.0};
+    static const double cosines[] = {1.0, -1.0 / 2, 1.0 / 24, -1.0 / 720, 1.0 / 40320,
+                                     -1.0 / 3628800, 1.0 / 479001600};
+    double s = 0.0;
+    double c = 0.0;
+    for (int i = 6; i >= 0; i--) {
+        s = s * r2 + sines[i];
+        c = c * r2 + cosines[i];
+    }
+    s *= r;
+    int quadrant = (int)fmod(turns, 4.0) & 3;
     double sin_value = (quadrant & 1) != 0 ? c : s;
     double cos_value = (quadrant & 1) != 0 ? s : c;
     *sine = (float)((quadrant & 2) != 0 ? -sin_value : sin_value);
@@ -54,7 +66,8 @@ static void tokens(void *arg, int64_t begin, int64_t end, int thread) {
             sin_cos((float)positions[t] * job->frequencies[i], sine + i, cosine + i);
         }
         for (int64_t h = 0; h < x->ne[1]; h++) {
-            const char *src = (const char *)step->src[0] + (size_t)h * x->nb[1] + (size_t)t * x->nb[2];
+            const char *src =
+                (const char *)step->src[0] + (size_t)h * x->nb[1] + (size_t)t * x->nb[2];
             const float *from = (const float *)(const void *)src;
             float *to = (float *)step->dst + (t * x->ne[1] + h) * x->ne[0];
             rotate(from, cosine, sine, half, to);

@@ -19,7 +19,8 @@ static void rows(void *arg, int64_t begin, int64_t end, int thread) {
         if (mask != NULL) {
             add = (const char *)step->src[1] + gi8i_repeated_row_offset(mask, x, row);
         }
-        job->run->kernels->soft_max((const float *)(const void *)src, (const float *)(const void *)add,
+        job->run->kernels->soft_max((const float *)(const void *)src,
+                                    (const float *)(const void *)add,
                                     mask != NULL && mask->ne[0] != x->ne[0], params->scale,
                                     (float *)step->dst + row * x->ne[0], x->ne[0]);
     }

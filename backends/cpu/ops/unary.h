@@ -5,6 +5,7 @@
 #include "../cpu_impl.h"
 
 /* dst = kind(src[0]), shared among the threads. */
-void gi8i_cpu_run_unary(const gi8i_cpu_run *run, const gi8_step *step, gi8i_unary kind, float factor);
+void gi8i_cpu_run_unary(const gi8i_cpu_run *run, const gi8_step *step, gi8i_unary kind,
+                        float factor);
 
 #endif

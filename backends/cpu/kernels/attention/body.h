@@ -1,4 +1,4 @@
-/* body.h - attention: one query against a run of keys and values, with a running maximum and sum. */
+/* body.h - attention: one query, a run of keys and values, a running maximum and sum. */
 #include <math.h>
 
 #include "../kernels.h"
@@ -17,8 +17,8 @@ GI8I_INLINE f32x16 load_part(gi8_type type, const char *row, int64_t i, int64_t 
 }
 
 /* score[j] = scale * q.k_j for j < count, four keys at a time; -Inf for the rest of the block. */
-GI8I_INLINE void scores(const gi8i_attention_args *args, gi8_type type, int64_t first, int64_t count,
-                        float *score) {
+GI8I_INLINE void scores(const gi8i_attention_args *args, gi8_type type, int64_t first,
+                        int64_t count, float *score) {
     const char *k = args->k + (size_t)first * args->k_stride_bytes;
     for (int64_t j = 0; j < count; j += 4) {
         const char *row[4];
@@ -55,9 +55,10 @@ GI8I_INLINE void add_values(const gi8i_attention_args *args, gi8_type type, int6
     GI8I_UNROLL
     for (int c = 0; c < chunks; c++) {
         /* The first block finds what y held before, perhaps NaN. */
-        acc[c] = first == 0 ? f_set1(0.0f)
-                            : f_mul(load_part(GI8_TYPE_F32, (const char *)args->y, d + 16 * c, args->d),
-                                    factor);
+        acc[c] = first == 0
+                     ? f_set1(0.0f)
+                     : f_mul(load_part(GI8_TYPE_F32, (const char *)args->y, d + 16 * c, args->d),
+                             factor);
     }
     for (int64_t j = 0; j < count; j++) {
         f32x16 p = f_set1(weight[j]);

@@ -33,8 +33,8 @@ static inline codes repeat(const int8_t *q) {
 
 static inline vector dot(vector acc, weights w, codes q) {
     acc = _mm512_dpbusd_epi32(acc, w, q);
-    /* One register for the sum before and after: gcc 12 takes two, and then stores 18 of the 24 sums
-     * of a tile at every step, which costs more than half of the speed. */
+    /* One register for the sum before and after: gcc 12 takes two, and then stores 18 of the 24
+     * sums of a tile at every step, which costs more than half of the speed. */
     __asm__("" : "+v"(acc));
     return acc;
 }

@@ -1,7 +1,8 @@
 /* body.h - int8_dot: register tiles over panels of w (gi8_panels.h). The including file has
  *   TILE_P, TILE_M    panels of w and rows of q in a tile; TILE_P1: panels where q is one row
  *   OFFSET            what `weights` adds to each code of w (0 or 128)
- *   vector            32-bit sums of as many rows of w;  vector zero(void);  subtract(vector, int32_t)
+ *   vector            32-bit sums of as many rows of w;  vector zero(void)
+ *   subtract(vector, int32_t)
  *   store(int32_t *, vector)
  *   weights           codes of w made ready, four of each row:  weights prepare(const int8_t *)
  *   codes             four codes of q, repeated:  codes repeat(const int8_t *)

@@ -1,7 +1,9 @@
 /* body.h - int8_outliers: the columns that do not go through int8, as a product in double. */
 #include "../kernels.h"
 
-enum { MAX_SUMS = GI8I_OUTLIER_TILE_M > GI8I_OUTLIER_TILE_P ? GI8I_OUTLIER_TILE_M : GI8I_OUTLIER_TILE_P };
+enum {
+    MAX_SUMS = GI8I_OUTLIER_TILE_M > GI8I_OUTLIER_TILE_P ? GI8I_OUTLIER_TILE_M : GI8I_OUTLIER_TILE_P
+};
 
 /* Panels p .. p + tile_p - 1 with rows m .. m + tile_m - 1 of x; one of the two is 1. */
 GI8I_INLINE void tile(const gi8i_int8_outliers_args *args, int64_t p, int64_t m, const int tile_p,
@@ -22,7 +24,8 @@ GI8I_INLINE void tile(const gi8i_int8_outliers_args *args, int64_t p, int64_t m,
             f64x16 codes = d_from_codes(step, k % GI8_PANEL_STEP);
             GI8I_UNROLL
             for (int j = 0; j < tile_m; j++) {
-                sums[j] = d_add_exact_product(d_set1(x[j * GI8I_OUTLIER_COLUMNS + i]), codes, sums[j]);
+                sums[j] =
+                    d_add_exact_product(d_set1(x[j * GI8I_OUTLIER_COLUMNS + i]), codes, sums[j]);
             }
         } else {
             f64x16 value = d_set1(x[i]);

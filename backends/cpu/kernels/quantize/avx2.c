@@ -47,8 +47,8 @@ static inline __m256i codes_of(const float *x, __m256i limit, const uint8_t *ski
     return _mm256_and_si256(_mm256_cvtps_epi32(_mm256_mul_ps(v, c)), keep);
 }
 
-static inline void block_codes(const float *x, int32_t small_below, const uint8_t *skip, float factor,
-                               int8_t *q, block *sum) {
+static inline void block_codes(const float *x, int32_t small_below, const uint8_t *skip,
+                               float factor, int8_t *q, block *sum) {
     __m256i limit = _mm256_set1_epi32(small_below);
     __m256 c = _mm256_set1_ps(factor);
     /* The packs work within 128-bit halves; this puts the groups of four bytes back in order. */

@@ -31,8 +31,8 @@ static inline void block_max(const float *x, int32_t small_below, block *largest
     }
 }
 
-static inline void block_codes(const float *x, int32_t small_below, const uint8_t *skip, float factor,
-                               int8_t *q, block *sum) {
+static inline void block_codes(const float *x, int32_t small_below, const uint8_t *skip,
+                               float factor, int8_t *q, block *sum) {
     __m512i limit = _mm512_set1_epi32(small_below);
     __m512 c = _mm512_set1_ps(factor);
     for (int i = 0; i < 64; i += 16) {
@@ -50,7 +50,7 @@ static inline void block_codes(const float *x, int32_t small_below, const uint8_
 
 #include "body.h"
 
-void gi8i_quantize_avx512(const float *x, int64_t k, float threshold, const uint8_t *skip, int8_t *q,
-                          float *absmax, int32_t *sum) {
+void gi8i_quantize_avx512(const float *x, int64_t k, float threshold, const uint8_t *skip,
+                          int8_t *q, float *absmax, int32_t *sum) {
     quantize_row(x, k, threshold, skip, q, absmax, sum);
 }

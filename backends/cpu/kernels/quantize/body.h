@@ -62,7 +62,8 @@ static inline void quantize_row(const float *x, int64_t k, float threshold, cons
         block_codes(x + i, small_below, skip != NULL ? skip + i : NULL, factor, q + i, &total);
     }
     if (rest > 0) {
-        block_codes(x_rest, small_below, skip != NULL ? skip_rest : NULL, factor, q + whole, &total);
+        block_codes(x_rest, small_below, skip != NULL ? skip_rest : NULL, factor, q + whole,
+                    &total);
     }
     *sum = block_reduce_add(total);
 }

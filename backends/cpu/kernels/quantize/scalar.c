@@ -4,8 +4,8 @@
 #include "../kernels.h"
 #include "ggml-int8/gi8_quantize.h"
 
-void gi8i_quantize_scalar(const float *x, int64_t k, float threshold, const uint8_t *skip, int8_t *q,
-                          float *absmax, int32_t *sum) {
+void gi8i_quantize_scalar(const float *x, int64_t k, float threshold, const uint8_t *skip,
+                          int8_t *q, float *absmax, int32_t *sum) {
     gi8_outliers mode = skip != NULL ? GI8_OUTLIERS_COLUMN : GI8_OUTLIERS_PER_TOKEN;
     gi8_int8_quantize_rows(x, k, 1, (size_t)k * sizeof *x, threshold, mode, skip, q, absmax);
     int64_t padded = (k + GI8I_CODES_ALIGN - 1) / GI8I_CODES_ALIGN * GI8I_CODES_ALIGN;

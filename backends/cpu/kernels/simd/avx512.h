@@ -1,4 +1,4 @@
-/* avx512.h - vectors of 16 lanes in AVX-512 F, BW, VL, DQ. scalar.h says what each function does. */
+/* avx512.h - vectors of 16 lanes in AVX-512 F, BW, VL, DQ. scalar.h says what functions do. */
 #ifndef GI8I_SIMD_H
 #define GI8I_SIMD_H
 

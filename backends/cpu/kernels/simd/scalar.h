@@ -16,8 +16,8 @@
 #define GI8I_VARIANT(kernel) gi8i_##kernel##_scalar
 #define GI8I_INLINE static inline
 
-/* Register tiles: rows of w and of x of the fp32 product (see tile.h); rows of x, or panels of w, of the
- * outlier product. */
+/* Register tiles: rows of w and of x of the fp32 product (see tile.h); rows of x, or panels of w,
+ * of the outlier product. */
 enum { GI8I_TILE_N = 2, GI8I_TILE_M = 2, GI8I_OUTLIER_TILE_M = 2, GI8I_OUTLIER_TILE_P = 2 };
 
 typedef struct f32x16 {
@@ -145,8 +145,8 @@ GI8I_INLINE f32x16 f_fill_from(f32x16 a, int64_t n, float fill) {
     GI8I_LANES(i < n ? a.lane[i] : fill);
 }
 
-/* p * 2^n, where t = 1.5 * 2^23 + n with -150 <= n <= 254 an integer. The factor is split in two, so
- * that results in the denormal range round once. */
+/* p * 2^n, where t = 1.5 * 2^23 + n with -150 <= n <= 254 an integer. The factor is split in two,
+ * so that results in the denormal range round once. */
 GI8I_INLINE f32x16 f_scale_by_power(f32x16 p, f32x16 t) {
     f32x16 r;
     for (int i = 0; i < 16; i++) {

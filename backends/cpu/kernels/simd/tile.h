@@ -1,6 +1,6 @@
 /* tile.h - a matrix product in register tiles of dot products along k: up to 4 rows of w by up to 6
- * rows of x. The sum of an element does not depend on the tile that it falls into. The including file
- * has
+ * rows of x. The sum of an element does not depend on the tile that it falls into. The including
+ * file has
  *   TILE_N, TILE_M    rows of w (2 or 4) and of x (2 to 6) in a tile
  *   STEP              elements along k in one step
  *   tile_sum, tile_w, tile_x                    accumulators, and what one step loads of a row
@@ -41,8 +41,8 @@ TILE_INLINE tile_column tile_zero_column(void) {
     return (tile_column){tile_zero(), tile_zero(), tile_zero(), tile_zero()};
 }
 
-TILE_INLINE void tile_add_column(tile_column *c, tile_w w0, tile_w w1, tile_w w2, tile_w w3, tile_x x,
-                                 const int tile_n) {
+TILE_INLINE void tile_add_column(tile_column *c, tile_w w0, tile_w w1, tile_w w2, tile_w w3,
+                                 tile_x x, const int tile_n) {
     c->n0 = tile_dot(c->n0, w0, x);
     if (tile_n > 1) {
         c->n1 = tile_dot(c->n1, w1, x);
@@ -82,8 +82,8 @@ TILE_INLINE void tile_step(tile *t, const tile_product *p, int kind, const char 
     }
 }
 
-TILE_INLINE void tile_compute(const tile_product *p, int kind, int64_t n, int64_t m, const int tile_n,
-                              const int tile_m) {
+TILE_INLINE void tile_compute(const tile_product *p, int kind, int64_t n, int64_t m,
+                              const int tile_n, const int tile_m) {
     tile_column zero = tile_zero_column();
     tile t = {zero, zero, zero, zero, zero, zero};
     const char *w = p->w + (size_t)n * p->w_stride_bytes;
