@@ -28,6 +28,7 @@ typedef struct program {
     int32_t pending; /* a token that was generated and is not in the session yet; -1: none */
     int32_t latest;  /* the token that was generated last */
     bool answering;  /* the first token of the answer is there */
+    int loaded_percent;
     int write_error; /* errno of a failed write to standard output; 0: none */
     /* for the summary */
     int64_t n_prompt;
@@ -82,14 +83,15 @@ static int fail_output(int reason) {
     return fail(&error);
 }
 
+/* A progress bar, drawn anew for each percent. */
 static bool on_load_progress(void *user, uint64_t done, uint64_t total) {
-    (void)user;
-    if (isatty(STDERR_FILENO) && total > 0) {
+    program *p = user;
+    int percent = total > 0 ? (int)((double)done / (double)total * 100) : 100;
+    if (percent != p->loaded_percent && isatty(STDERR_FILENO)) {
         enum { WIDTH = 40 };
         static const char bar[] = "########################################";
-        int filled = (int)((double)done / (double)total * WIDTH);
-        fprintf(stderr, "\rloading [%-*.*s] %3.0f %%", WIDTH, filled, bar,
-                (double)done / (double)total * 100);
+        p->loaded_percent = percent;
+        fprintf(stderr, "\rloading [%-*.*s] %3d %%", WIDTH, percent * WIDTH / 100, bar, percent);
     }
     return atomic_load(&interrupts) == 0;
 }
@@ -150,7 +152,8 @@ static gi8_status load(program *p, const char *dir, gi8_error *error) {
                                   .threshold = o->threshold,
                                   .outliers = (gi8_outliers)o->outliers,
                                   .quantize_head = o->quantize_head,
-                                  .progress = on_load_progress};
+                                  .progress = on_load_progress,
+                                  .user = p};
     p->model = gptneox_model_load(dir, p->backend, &model, error);
     if (isatty(STDERR_FILENO)) {
         fprintf(stderr, "\r\033[K"); /* the progress bar goes */

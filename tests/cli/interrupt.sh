@@ -7,6 +7,7 @@ endless="--temp 0 --ignore-eos -n -1 -c 20000"
 
 # Ctrl-C: the token is finished, what was generated is there, the summary too.
 command_line='gptneox, interrupted'
+: >"$out"
 # shellcheck disable=SC2086 # several options
 "$GPTNEOX" -p "$prompt" $endless >"$out" 2>"$err" </dev/null &
 child=$!
