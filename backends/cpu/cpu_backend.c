@@ -57,12 +57,10 @@ static bool cpu_supports(const gi8_backend *backend, const gi8_tensor *node, gi8
 }
 
 static void *cpu_memory_alloc(gi8_backend *backend, size_t size, gi8_error *error) {
-    void *memory = gi8i_cpu_alloc(&((cpu_backend *)backend)->allocator, size);
+    void *memory = gi8i_cpu_alloc_zeroed(&((cpu_backend *)backend)->allocator, size);
     if (memory == NULL) {
         gi8_error_set(error, GI8_ERR_MEMORY, "cpu backend: out of memory (%zu bytes)", size);
-        return NULL;
     }
-    memset(memory, 0, size);
     return memory;
 }
 
@@ -139,6 +137,37 @@ static gi8_status cpu_plan_execute(gi8_backend *backend, gi8_plan_view *plan, gi
     return status;
 }
 
+/* gi8_backend_parallel() in terms of the pool. */
+typedef struct parallel_job {
+    void (*fn)(void *arg, int64_t i);
+    void *arg;
+} parallel_job;
+
+static void run_parallel_job(void *arg, int64_t begin, int64_t end, int thread) {
+    const parallel_job *job = arg;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        job->fn(job->arg, i);
+    }
+}
+
+static void cpu_parallel(gi8_backend *backend, int64_t n, void (*fn)(void *arg, int64_t i),
+                         void *arg) {
+    cpu_backend *cpu = (cpu_backend *)backend;
+    parallel_job job = {fn, arg};
+    if (pthread_mutex_trylock(&cpu->turn) != 0) { /* the pool is busy: do not wait for it */
+        run_parallel_job(&job, 0, n, 0);
+        return;
+    }
+    gi8i_pool_run(cpu->pool, n, 1, run_parallel_job, &job);
+    pthread_mutex_unlock(&cpu->turn);
+}
+
+static void cpu_quantize_panel(gi8_backend *backend, gi8_type type, const void *w, int64_t k,
+                               int8_t *panel, float *absmax) {
+    ((cpu_backend *)backend)->kernels.quantize_panel(type, w, k, panel, absmax);
+}
+
 static const gi8_backend_vtable cpu_vtable = {
     .free = cpu_free,
     .name = cpu_name,
@@ -152,6 +181,8 @@ static const gi8_backend_vtable cpu_vtable = {
     .plan_prepare = cpu_plan_prepare,
     .plan_execute = cpu_plan_execute,
     .plan_release = cpu_plan_release,
+    .parallel = cpu_parallel,
+    .quantize_panel = cpu_quantize_panel,
 };
 
 gi8_backend *gi8_cpu_backend_create(const gi8_cpu_params *params, gi8_error *error) {
@@ -169,7 +200,7 @@ gi8_backend *gi8_cpu_backend_create(const gi8_cpu_params *params, gi8_error *err
     int n_threads = params->n_threads > 0 ? params->n_threads : gi8_cpu_available_cores();
     n_threads = n_threads > MAX_THREADS ? MAX_THREADS : n_threads;
     const gi8_allocator *allocator =
-        params->allocator != NULL ? params->allocator : &gi8i_cpu_libc_allocator;
+        params->allocator != NULL ? params->allocator : &gi8i_cpu_system_allocator;
 
     cpu_backend *cpu = gi8i_cpu_alloc(allocator, sizeof *cpu);
     if (cpu == NULL) {

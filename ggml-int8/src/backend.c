@@ -24,3 +24,14 @@ bool gi8_backend_supports(const gi8_backend *backend, const gi8_tensor *node, gi
     }
     return !gi8i_is_computed(node) || backend->vtable->supports(backend, node, reason);
 }
+
+void gi8_backend_parallel(gi8_backend *backend, int64_t n, void (*fn)(void *arg, int64_t i),
+                          void *arg) {
+    if (n > 1 && backend != NULL && backend->vtable->parallel != NULL) {
+        backend->vtable->parallel(backend, n, fn, arg);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        fn(arg, i);
+    }
+}

@@ -1,119 +1,9 @@
-/* int8_mixed.c - the numerics of MUL_MAT_INT8_MIXED: weights, activations, the product. */
+/* int8_mixed.c - the numerics of MUL_MAT_INT8_MIXED: activations and the product. */
 #include <math.h>
 
 #include "float_bits.h"
 #include "ggml-int8/gi8_quantize.h"
 #include "quantize_impl.h"
-
-/* ---- Weights ---- */
-
-static gi8_status check_weight_shape(int64_t k, int64_t n) {
-    return k < 1 || k > GI8_INT8_MAX_K ? GI8_ERR_SHAPE : gi8i_check_matrix(k, n);
-}
-
-/* The bits of max |w[i]| in the row's own type; max_infinity() or more where w holds Inf or NaN. */
-static uint32_t max_magnitude(gi8_type type, const void *w, int64_t k) {
-    if (type == GI8_TYPE_F32) {
-        int32_t max = 0;
-        for (int64_t i = 0; i < k; i++) {
-            int32_t magnitude = (int32_t)(gi8i_load_u32(w, i) & GI8I_ABS_MASK);
-            max = magnitude > max ? magnitude : max;
-        }
-        return (uint32_t)max;
-    }
-    int16_t max = 0;
-    for (int64_t i = 0; i < k; i++) {
-        int16_t magnitude = (int16_t)(gi8i_load_u16(w, i) & 0x7fff);
-        max = magnitude > max ? magnitude : max;
-    }
-    return (uint32_t)max;
-}
-
-/* The magnitude of infinity in a float type. */
-static uint32_t infinity(gi8_type type) {
-    switch (type) {
-    case GI8_TYPE_F16: return 0x7c00;
-    case GI8_TYPE_BF16: return 0x7f80;
-    default: return GI8I_INF_BITS;
-    }
-}
-
-static int64_t count_not_finite(gi8_type type, const void *w, int64_t k) {
-    int64_t count = 0;
-    for (int64_t i = 0; i < k; i++) {
-        uint32_t magnitude = type == GI8_TYPE_F32 ? gi8i_load_u32(w, i) & GI8I_ABS_MASK
-                                                  : gi8i_load_u16(w, i) & 0x7fffu;
-        count += magnitude >= infinity(type);
-    }
-    return count;
-}
-
-/* A magnitude of a float type as fp32. */
-static float magnitude_to_fp32(gi8_type type, uint32_t magnitude) {
-    switch (type) {
-    case GI8_TYPE_F16: return gi8_fp16_to_fp32((uint16_t)magnitude);
-    case GI8_TYPE_BF16: return gi8_bf16_to_fp32((uint16_t)magnitude);
-    default: return gi8i_from_bits(magnitude);
-    }
-}
-
-/* 127 * (1 / absmax), in this order: see gi8_int8_quantize_weight_rows(). */
-static float weight_factor(float absmax) {
-    if (gi8_int8_factor(absmax) == 0.0f) {
-        return 0.0f;
-    }
-    float factor = 127.0f * (1.0f / absmax);
-    return gi8i_bits(factor) < GI8I_INF_BITS ? factor : 0.0f;
-}
-
-static void quantize_weight_row(gi8_type type, const void *w, int64_t k, float factor,
-                                int8_t *codes) {
-    float values[1024];
-    const int64_t chunk = (int64_t)(sizeof values / sizeof *values);
-    const int64_t size = (int64_t)gi8_type_size(type);
-    for (int64_t i = 0; i < k; i += chunk) {
-        int64_t length = k - i < chunk ? k - i : chunk;
-        gi8_convert_to_fp32(type, (const char *)w + i * size, length, values);
-        gi8i_codes(values, length, factor, codes + i);
-    }
-}
-
-gi8_status gi8_int8_quantize_weight_rows(gi8_type type, const void *w, int64_t k, int64_t n,
-                                         int8_t *codes, float *absmax, int64_t *n_not_finite) {
-    if (!gi8_type_is_float(type)) {
-        return GI8_ERR_TYPE;
-    }
-    gi8_status status = check_weight_shape(k, n);
-    if (status != GI8_OK) {
-        return status;
-    }
-    if (n > 0 && (w == NULL || codes == NULL || absmax == NULL)) {
-        return GI8_ERR_ARGUMENT;
-    }
-    const int64_t row_size = k * (int64_t)gi8_type_size(type);
-    int64_t not_finite = 0;
-    for (int64_t row = 0; row < n; row++) {
-        const char *w_row = (const char *)w + row * row_size;
-        uint32_t magnitude = max_magnitude(type, w_row, k);
-        if (magnitude >= infinity(type)) {
-            not_finite += count_not_finite(type, w_row, k);
-            absmax[row] = NAN;
-        } else {
-            absmax[row] = magnitude_to_fp32(type, magnitude);
-        }
-        quantize_weight_row(type, w_row, k, weight_factor(absmax[row]), codes + row * k);
-    }
-    if (n_not_finite != NULL) {
-        *n_not_finite = not_finite;
-    }
-    return not_finite == 0 ? GI8_OK : GI8_ERR_NOT_FINITE;
-}
-
-gi8_status gi8_int8_dequantize_weight_rows(const int8_t *codes, const float *absmax, int64_t k,
-                                           int64_t n, float *w) {
-    gi8_status status = check_weight_shape(k, n);
-    return status != GI8_OK ? status : gi8_dequantize_rowwise(codes, absmax, k, n, w);
-}
 
 /* ---- Activations ---- */
 
@@ -134,7 +24,7 @@ static const float *row_of(const float *x, size_t row_stride_bytes, int64_t row)
 
 static gi8_status check_activations(const float *x, int64_t k, int64_t m, size_t row_stride_bytes,
                                     float threshold) {
-    gi8_status status = check_weight_shape(k, m);
+    gi8_status status = gi8i_check_weight_shape(k, m);
     if (status != GI8_OK) {
         return status;
     }
@@ -238,7 +128,7 @@ gi8_status gi8_int8_mul_mat_mixed_reference(const int8_t *codes, const float *ab
     const size_t row_stride = (size_t)(k > 0 ? k : 0) * sizeof(float);
     gi8_status status = check_activations(x, k, m, row_stride, threshold);
     if (status == GI8_OK) {
-        status = check_weight_shape(k, n);
+        status = gi8i_check_weight_shape(k, n);
     }
     if (status == GI8_OK) {
         status = gi8i_check_matrix(n, m);

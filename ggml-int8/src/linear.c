@@ -207,7 +207,7 @@ static gi8_status write_rows(gi8_linear_int8 *linear, int64_t first, int64_t n, 
 }
 
 static gi8_status read_rows(const gi8_linear_int8 *linear, int64_t first, int64_t n,
-                            host_rows *rows, gi8_error *error) {
+                            const host_rows *rows, gi8_error *error) {
     size_t k = (size_t)linear->codes->ne[0];
     gi8_status status = GI8_OK;
     if (in_panels(linear)) {
@@ -224,6 +224,66 @@ static gi8_status read_rows(const gi8_linear_int8 *linear, int64_t first, int64_
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
+/* Quantizes rows of one panel, in its place; returns how many of their weights are NaN or Inf. */
+static int64_t quantize_in_panel(gi8_linear_int8 *linear, int64_t first, int64_t n, gi8_type type,
+                                 const char *w) {
+    const gi8_backend_vtable *vtable = linear->backend->vtable;
+    const int64_t k = linear->codes->ne[0];
+    int8_t *panels = linear->codes->data;
+    float *absmax = (float *)linear->absmax->data + first;
+    if (n == GI8_PANEL_ROWS && vtable->quantize_panel != NULL) {
+        vtable->quantize_panel(linear->backend, type, w, k, panels + first * gi8_panels_k(k),
+                               absmax);
+        bool finite = true;
+        for (int64_t row = 0; row < n; row++) {
+            finite = finite && !isnan(absmax[row]);
+        }
+        if (finite) {
+            return 0;
+        }
+    }
+    int64_t not_finite = 0;
+    gi8_int8_quantize_weight_panels(type, w, k, first, n, panels, absmax, &not_finite);
+    return not_finite;
+}
+
+static int64_t quantize_in_panels(gi8_linear_int8 *linear, int64_t first, int64_t n, gi8_type type,
+                                  const char *w) {
+    const size_t row_size = (size_t)linear->codes->ne[0] * gi8_type_size(type);
+    int64_t not_finite = 0;
+    for (int64_t done = 0; done < n;) {
+        const int64_t room = GI8_PANEL_ROWS - (first + done) % GI8_PANEL_ROWS;
+        const int64_t m = n - done < room ? n - done : room;
+        not_finite += quantize_in_panel(linear, first + done, m, type, w + (size_t)done * row_size);
+        done += m;
+    }
+    return not_finite;
+}
+
+static gi8_status quantize_in_rows(gi8_linear_int8 *linear, int64_t first, int64_t n, gi8_type type,
+                                   const char *w, int64_t *not_finite, gi8_error *error) {
+    host_rows rows;
+    gi8_status status = open_rows(linear, n, &rows, error);
+    const int64_t k = linear->codes->ne[0];
+    for (int64_t done = 0; status == GI8_OK && done < n;) {
+        int64_t m = n - done < rows.max_rows ? n - done : rows.max_rows;
+        const char *from = w + (size_t)(done * k) * gi8_type_size(type);
+        int64_t found = 0;
+        seek_rows(linear, &rows, first + done);
+        status = gi8_int8_quantize_weight_rows(type, from, k, m, rows.codes, rows.absmax, &found);
+        if (status == GI8_ERR_NOT_FINITE) {
+            status = GI8_OK; /* go on, so that the count is that of all rows */
+        }
+        if (status == GI8_OK && rows.tile != NULL) {
+            status = write_rows(linear, first + done, m, rows.codes, rows.absmax, error);
+        }
+        *not_finite += found;
+        done += m;
+    }
+    close_rows(linear, &rows);
+    return status;
+}
+
 gi8_status gi8_linear_int8_load_rows(gi8_linear_int8 *linear, int64_t first, int64_t n,
                                      gi8_type type, const void *w, gi8_error *error) {
     gi8_status status = check_rows(linear, first, n, w, error);
@@ -235,30 +295,18 @@ gi8_status gi8_linear_int8_load_rows(gi8_linear_int8 *linear, int64_t first, int
                              "linear \"%s\": the weight is %s, not F32, F16 or BF16", linear->name,
                              gi8_type_name(type));
     }
-    host_rows rows;
-    status = open_rows(linear, n, &rows, error);
-    int64_t k = linear->codes->ne[0], not_finite = 0;
-    for (int64_t done = 0; status == GI8_OK && done < n;) {
-        int64_t m = n - done < rows.max_rows ? n - done : rows.max_rows;
-        const char *from = (const char *)w + (size_t)(done * k) * gi8_type_size(type);
-        int64_t found = 0;
-        seek_rows(linear, &rows, first + done);
-        status = gi8_int8_quantize_weight_rows(type, from, k, m, rows.codes, rows.absmax, &found);
-        if (status == GI8_ERR_NOT_FINITE) {
-            status = GI8_OK; /* go on, so that the count is that of all rows */
-        }
-        if (status == GI8_OK && rows.tile != NULL) {
-            status = write_rows(linear, first + done, m, rows.codes, rows.absmax, error);
-        }
-        not_finite += found;
-        done += m;
+    int64_t not_finite = 0;
+    if (in_panels(linear)) { /* in host memory */
+        not_finite = quantize_in_panels(linear, first, n, type, w);
+    } else {
+        status = quantize_in_rows(linear, first, n, type, w, &not_finite, error);
     }
-    close_rows(linear, &rows);
     if (status == GI8_OK && not_finite > 0) {
         return gi8_error_set(error, GI8_ERR_NOT_FINITE,
                              "linear \"%s\": %" PRId64 " of the %" PRId64
                              " weights of rows %" PRId64 " to %" PRId64 " are NaN or Inf",
-                             linear->name, not_finite, n * k, first, first + n - 1);
+                             linear->name, not_finite, n * linear->codes->ne[0], first,
+                             first + n - 1);
     }
     return status;
 }
@@ -349,6 +397,16 @@ gi8_status gi8_linear_int8_dequantize(const gi8_linear_int8 *linear, int64_t fir
     }
     close_rows(linear, &rows);
     return status;
+}
+
+gi8_status gi8_linear_int8_read_codes(const gi8_linear_int8 *linear, int64_t first, int64_t n,
+                                      int8_t *codes, float *absmax, gi8_error *error) {
+    gi8_status status = check_rows(linear, first, n, codes, error);
+    if (status == GI8_OK) {
+        status = check_rows(linear, first, n, absmax, error);
+    }
+    const host_rows rows = {.codes = codes, .absmax = absmax};
+    return status == GI8_OK ? read_rows(linear, first, n, &rows, error) : status;
 }
 
 size_t gi8_linear_int8_footprint(const gi8_linear_int8 *linear) {

@@ -6,7 +6,7 @@
 #include "float_bits.h"
 #include "quantize_impl.h"
 
-/* ---- Shared with int8_mixed.c ---- */
+/* ---- Shared with int8_weights.c and int8_mixed.c ---- */
 
 gi8_status gi8i_check_matrix(int64_t k, int64_t n) {
     if (k < 0 || n < 0) {

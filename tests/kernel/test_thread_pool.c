@@ -50,7 +50,7 @@ static void run_and_check(gi8i_pool *pool, job *j, int64_t n_items, int64_t grai
 }
 
 static gi8i_pool *new_pool(int n_threads) {
-    gi8i_pool *pool = gi8i_pool_create(n_threads, &gi8i_cpu_libc_allocator, NULL);
+    gi8i_pool *pool = gi8i_pool_create(n_threads, &gi8i_cpu_system_allocator, NULL);
     assert_non_null(pool);
     assert_int_equal(gi8i_pool_n_threads(pool), n_threads);
     return pool;

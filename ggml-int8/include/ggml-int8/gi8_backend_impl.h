@@ -52,6 +52,14 @@ typedef struct gi8_backend_vtable {
     gi8_status (*plan_prepare)(gi8_backend *backend, gi8_plan_view *plan, gi8_error *error);
     gi8_status (*plan_execute)(gi8_backend *backend, gi8_plan_view *plan, gi8_error *error);
     void (*plan_release)(gi8_backend *backend, gi8_plan_view *plan);
+
+    /* Optional: gi8_backend_parallel() for n > 1. Thread-safe. */
+    void (*parallel)(gi8_backend *backend, int64_t n, void (*fn)(void *arg, int64_t i), void *arg);
+
+    /* Optional, where codes_layout is panels: gi8_int8_quantize_weight_panels() for the
+     * GI8_PANEL_ROWS rows of one panel, with the same bits. Thread-safe. */
+    void (*quantize_panel)(gi8_backend *backend, gi8_type type, const void *w, int64_t k,
+                           int8_t *panel, float *absmax);
 } gi8_backend_vtable;
 
 /* The head of every backend's own struct. */

@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "ggml-int8/gi8_status.h"
+#include "ggml-int8/gi8_types.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -50,6 +51,13 @@ GI8_API void gi8_panels_pack(const int8_t *rows, int64_t k, int64_t first, int64
 /* Reads rows [first, first + n) back. Thread-safe. */
 GI8_API void gi8_panels_unpack(const int8_t *panels, int64_t k, int64_t first, int64_t n,
                                int8_t *rows);
+
+/* gi8_int8_quantize_weight_rows() with the codes in panels: `w` holds rows [first, first + n), k
+ * elements each, `absmax` is that of these rows, `panels` begins with the panel of row 0. Memory and
+ * threads as for gi8_panels_pack(); statuses as there, and GI8_ERR_SHAPE for first < 0. */
+GI8_API gi8_status gi8_int8_quantize_weight_panels(gi8_type type, const void *w, int64_t k,
+                                                   int64_t first, int64_t n, int8_t *panels,
+                                                   float *absmax, int64_t *n_not_finite);
 
 #ifdef __cplusplus
 }

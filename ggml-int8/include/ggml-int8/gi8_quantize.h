@@ -130,6 +130,13 @@ GI8_API gi8_status gi8_dequantize_vectorwise(const int8_t *codes, const float *a
 
 /* ---- The numerics of MUL_MAT_INT8_MIXED ------------------------------------------------------ */
 
+/* The factor from weights to codes: 127 * (1 / absmax) in fp32, in this order; 0 where that is
+ * infinite or absmax is 0, negative, NaN or infinite, as in gi8_int8_factor(). The reciprocal comes
+ * first because bitsandbytes' CPU code computes it so: the last bit of the factor decides entries
+ * that are exactly half of absmax (63.5), and with it an fp16 weight gets the codes of bitsandbytes
+ * bit for bit. */
+GI8_API float gi8_int8_weight_factor(float absmax);
+
 /* The weights of the op, once, at load: one constant per output feature.
  *   type    F32, F16 or BF16, the type of w
  *   w       [k, n]    rows contiguous; need not be aligned
@@ -138,10 +145,7 @@ GI8_API gi8_status gi8_dequantize_vectorwise(const int8_t *codes, const float *a
  *                     absmax / 127
  *   n_not_finite      out, may be NULL: how many elements of w are NaN or Inf
  * It equals, a row,
- *   absmax = max |w[i]|;  c = 127 * (1 / absmax);  codes[i] = (int8_t)rint(w[i] * c);
- * with c = 0 where c is infinite (absmax is 0 or below about 3.73e-37). The reciprocal comes first
- * because bitsandbytes' CPU code computes it so: the last bit of c decides entries that are exactly
- * half of absmax (63.5), and with it an fp16 weight gets the codes of bitsandbytes bit for bit.
+ *   absmax = max |w[i]|;  c = gi8_int8_weight_factor(absmax);  codes[i] = (int8_t)rint(w[i] * c);
  * A row with NaN or Inf gets codes 0 and absmax NaN; all rows are looked at, so the count is the
  * whole tensor's.
  * GI8_OK; GI8_ERR_ARGUMENT; GI8_ERR_TYPE; GI8_ERR_SHAPE for k < 1, k > GI8_INT8_MAX_K or n < 0;
