@@ -21,7 +21,7 @@
 
 enum {
     MAX_STREAMS = 8,
-    STREAM_PART = 16 << 10,
+    STREAM_PART = 64 << 10, /* of a stream in a chunk: long enough for prefetchers to pay */
     BLOCK = 256,
     MAX_THREADS = 1024,
     HUGE_PAGE = 2 << 20,
@@ -34,6 +34,7 @@ static const double PHASE_SECONDS = 0.02;
 typedef struct region {
     const char *bytes;
     size_t stride;
+    size_t part; /* of each stream that a chunk reads */
     size_t position;
 } region;
 
@@ -117,22 +118,22 @@ static void read_block(const char *bytes, size_t ahead) {
                      : "memory", ALL_VECTORS);
 }
 
-/* Reads the next STREAM_PART of each of the MAX_STREAMS streams, `at_once` of them in turns. */
+/* Reads the next part of each of the MAX_STREAMS streams, `at_once` of them in turns. */
 static double read_chunk(region *r, int at_once, size_t ahead) {
     for (int first = 0; first < MAX_STREAMS; first += at_once) {
         const char *bytes = r->bytes + (size_t)first * r->stride + r->position;
-        for (size_t i = 0; i < STREAM_PART; i += BLOCK) {
+        for (size_t i = 0; i < r->part; i += BLOCK) {
             for (int s = 0; s < at_once; s++) {
                 read_block(bytes + (size_t)s * r->stride + i, ahead);
             }
         }
     }
     __asm__ volatile("vzeroupper" : : : ALL_VECTORS);
-    r->position += STREAM_PART;
-    if (r->position + STREAM_PART > r->stride) {
+    r->position += r->part;
+    if (r->position + r->part > r->stride) {
         r->position = 0;
     }
-    return (double)MAX_STREAMS * (double)STREAM_PART;
+    return (double)MAX_STREAMS * (double)r->part;
 }
 
 static double read_plain(region *r) { return read_chunk(r, 1, 0); }
@@ -158,7 +159,7 @@ static const method methods[] = {
 enum { N_METHODS = (int)(sizeof methods / sizeof *methods) };
 
 #else
-static const method methods[] = {{BENCH_LIMIT_COUNT, GI8_CPU_ISA_COUNT, "n/a", NULL}}; /* none */
+static const method methods[] = {{BENCH_LIMIT_READ, GI8_CPU_ISA_COUNT, "n/a", NULL}}; /* unused */
 enum { N_METHODS = 1 };
 #endif
 
@@ -197,29 +198,31 @@ typedef struct crew {
     pthread_mutex_t gate; /* held until all threads exist */
     bool go;              /* they do */
     pthread_barrier_t barrier;
+    double start; /* of the current method, for all */
 } crew;
 
 typedef struct worker {
     crew *crew;
     region *region;
-    double rates[N_METHODS];
+    double amounts[N_METHODS]; /* done, and in which time */
+    double seconds[N_METHODS];
     pthread_t thread;
 } worker;
 
+/* All begin and end together, so that the sum is what the machine did, however busy it is. */
 static void work(worker *w) {
     for (int i = 0; i < N_METHODS; i++) {
         if (!method_is_used(i)) {
             continue;
         }
+        if (pthread_barrier_wait(&w->crew->barrier) == PTHREAD_BARRIER_SERIAL_THREAD) {
+            w->crew->start = bench_now();
+        }
         pthread_barrier_wait(&w->crew->barrier);
-        double amount = 0;
-        double start = bench_now();
-        double seconds;
-        do {
-            amount += methods[i].chunk(w->region);
-            seconds = bench_now() - start;
-        } while (seconds < PHASE_SECONDS);
-        w->rates[i] = amount / seconds;
+        while (w->seconds[i] < PHASE_SECONDS) {
+            w->amounts[i] += methods[i].chunk(w->region);
+            w->seconds[i] = bench_now() - w->crew->start;
+        }
     }
 }
 
@@ -281,7 +284,8 @@ gi8_status bench_limits_measure(bench_limits *limits, int n_threads,
         size_t stride = share / MAX_STREAMS / 4096 * 4096 - 4096 + 576;
         const char *bytes = limits->bytes + (size_t)i * share;
         if (r->bytes != bytes || r->stride != stride) { /* another number of threads than before */
-            *r = (region){bytes, stride, 0};
+            size_t part = stride < STREAM_PART ? stride / BLOCK * BLOCK : STREAM_PART;
+            *r = (region){bytes, stride, part, 0};
         }
         workers[i].region = r;
     }
@@ -291,11 +295,14 @@ gi8_status bench_limits_measure(bench_limits *limits, int n_threads,
     }
     for (int m = 0; m < N_METHODS && status == GI8_OK; m++) {
         if (method_is_used(m)) {
-            double sum = 0;
+            double amount = 0;
+            double seconds = 0;
             for (int i = 0; i < n_threads; i++) {
-                sum += workers[i].rates[m];
+                amount += workers[i].amounts[m];
+                seconds = fmax(seconds, workers[i].seconds[m]);
             }
-            rates[methods[m].limit] = fmax(rates[methods[m].limit], sum); /* NaN gives way */
+            double *rate = &rates[methods[m].limit];
+            *rate = fmax(*rate, amount / seconds); /* NaN gives way */
         }
     }
     free(workers);

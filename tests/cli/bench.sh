@@ -185,12 +185,12 @@ checks=$((checks + 1))
 [ "$(grep -c '"cpu (scalar, ' "$out")" -ge 40 ] || problem "--isa scalar is not used"
 
 # shellcheck disable=SC2086
-run 0 "$BENCH" $kernels --rotate 1 --outliers 25 --rule token -v -o json
+run 0 "$BENCH" $kernels --op int8,bf16 --rotate 1 --outliers 25 --rule token -v -o json
 expect_json
-expect_rows 1 '^    "copies": 4096,$'
+expect_rows 2 '^    "copies": 4096,$'
 expect_rows 1 '^    "rule": "token",$'
 expect_rows 1 '^    "outlier_columns": 4,$'
-expect_rows 1 '^    "gops_limit": null,$'
+expect_rows 2 '^    "gops_limit": null,$'
 expect_line '^1: int8 M 2 N 8 K 16 on cpu' "$err"
 
 # The limits: measured before the row and behind it.
