@@ -1,5 +1,5 @@
-# What `cmake --install` installs: libraries, public headers, programs, the bundled model, a CMake package
-# (find_package(ggml-int8)) and pkg-config files.
+# What `cmake --install` installs: libraries, public headers, programs, the bundled model, a CMake
+# package (find_package(ggml-int8)) and pkg-config files.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -12,7 +12,8 @@ if(GGML_INT8_MODELS)
   install(DIRECTORY models/gptneox/demo/ DESTINATION ${CMAKE_INSTALL_DATADIR}/ggml-int8/gptneox-demo
     FILES_MATCHING PATTERN "*.json" PATTERN "*.safetensors")
 endif()
-foreach(target IN LISTS installed_targets) # folders of the source tree mean nothing to who uses the package
+# Folders of the source tree mean nothing to the package's users.
+foreach(target IN LISTS installed_targets)
   get_target_property(folders ${target} INTERFACE_INCLUDE_DIRECTORIES)
   if(folders)
     set_target_properties(${target} PROPERTIES

@@ -45,8 +45,8 @@ static void on_interrupt(int signal_number) {
     atomic_fetch_add(&interrupts, 1);
 }
 
-/* SIGINT is counted, and interrupts a read from the terminal. A reader of our output that goes away is
- * an error of write() rather than a silent death. */
+/* SIGINT is counted, and interrupts a read from the terminal. A reader of our output that goes away
+ * is an error of write() rather than a silent death. */
 static void handle_signals(void) {
     struct sigaction action = {.sa_handler = on_interrupt};
     sigemptyset(&action.sa_mask);
@@ -133,8 +133,8 @@ static void print_summary(const program *p) {
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
-/* The first Ctrl-C lets the token that is being computed finish, but does not wait for a long prompt;
- * the second waits for nothing. */
+/* The first Ctrl-C lets the token that is being computed finish, but does not wait for a long
+ * prompt; the second waits for nothing. */
 static bool should_cancel(void *user) {
     const program *p = user;
     int pressed = atomic_load(&interrupts);
@@ -363,7 +363,8 @@ static int run_interactive(program *p) {
 }
 
 /* Reads the prompt, unless it is to come from a terminal: then *text stays NULL. */
-static gi8_status read_prompt(const gptneox_options *o, char **text, size_t *size, gi8_error *error) {
+static gi8_status read_prompt(const gptneox_options *o, char **text, size_t *size,
+                              gi8_error *error) {
     *text = NULL;
     *size = 0;
     if (o->prompt != NULL) {
@@ -420,8 +421,9 @@ int main(int argc, char **argv) {
         return TOOL_EXIT_USAGE;
     }
     if (p.options.help || p.options.version) {
-        bool written = p.options.help ? gptneox_options_print_help()
-                                      : puts("gptneox " GPTNEOX_VERSION) >= 0 && fflush(stdout) == 0;
+        bool written = p.options.help
+                           ? gptneox_options_print_help()
+                           : puts("gptneox " GPTNEOX_VERSION) >= 0 && fflush(stdout) == 0;
         return written ? TOOL_EXIT_OK : fail_output(errno);
     }
     int code = run(&p);

@@ -94,8 +94,8 @@ gi8_status gptneox_options_parse(gptneox_options *options, int argc, char **argv
 bool gptneox_options_print_help(void) {
     printf("usage: gptneox [-m DIR] -p TEXT [options]\n"
            "\n"
-           "Continues a text with a GPT-NeoX model (Pythia and others), linear layers in int8 as in\n"
-           "LLM.int8(). The prompt and what follows it go to standard output, everything else to\n"
+           "Continues a text with a GPT-NeoX model (Pythia and others), linear layers in int8 as\n"
+           "in LLM.int8(). The prompt and what follows it go to standard output, everything else to\n"
            "standard error. Without -p and -f the prompt is read from standard input; from a\n"
            "terminal line by line, each continuing the same text: Ctrl-C stops an answer, Ctrl-D\n"
            "or Ctrl-C at the \"> \" leaves.\n"
@@ -103,7 +103,7 @@ bool gptneox_options_print_help(void) {
     tool_options_print(&table);
     printf("\n"
            "Options also take the form --option=value, and _ for - (--n_predict).\n"
-           "Exit codes: 0 fine, 2 bad option, 3 bad model or prompt, 4 a file or the output cannot\n"
-           "be read or written, 5 out of memory, 130 interrupted.\n");
+           "Exit codes: 0 fine, 2 bad option, 3 bad model or prompt, 4 a file or the output\n"
+           "cannot be read or written, 5 out of memory, 130 interrupted.\n");
     return fflush(stdout) == 0 && !ferror(stdout);
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# setup.sh - sourced by quickstart.sh, test.sh and .ci/run: packages, and steps that are quiet unless
-# they fail. Defines need_packages, step and build_jobs; goes to the root of the repository.
+# setup.sh - sourced by quickstart.sh and test.sh: packages, and steps that are quiet unless they
+# fail. Defines need_packages, step and build_jobs; goes to the root of the repository.
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 # step WHAT COMMAND...: runs a command, showing its output only if it fails.
@@ -18,8 +18,12 @@ step() {
     return "$status"
 }
 
-# need_packages PURPOSE...: installs what packages.txt lists for the purposes and is missing. Where that
-# is impossible it says what is missing and goes on.
+is_installed() {
+    dpkg-query -W -f='${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
+}
+
+# need_packages PURPOSE...: installs what packages.txt lists for the purposes and is missing. Where
+# that is impossible it says what is missing and goes on.
 need_packages() {
     local purposes=" $* " missing=() package purpose
     if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
@@ -28,8 +32,7 @@ need_packages() {
     fi
     while read -r package purpose; do
         case $package in '' | '#'*) continue ;; esac
-        if [[ $purposes == *" $purpose "* ]] &&
-            ! dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed; then
+        if [[ $purposes == *" $purpose "* ]] && ! is_installed "$package"; then
             missing+=("$package")
         fi
     done <packages.txt

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test.sh [PRESET] - builds everything with warnings as errors and runs all tests.
-# PRESET is release (the default), debug, asan, tsan or clang: see CMakePresets.json. Installs missing
-# packages as quickstart.sh does.
+# PRESET is release (the default), debug, asan, tsan or clang: see CMakePresets.json. Installs
+# missing packages as quickstart.sh does.
 set -euo pipefail
 . "$(dirname "$0")/setup.sh"
 

@@ -20,9 +20,9 @@ enum {
 /* The exit code that goes with a status of the library; TOOL_EXIT_OK for GI8_OK. */
 int tool_exit_code(gi8_status status);
 
-/* Reads a whole file, or standard input where `path` is "-". *data gets *size bytes and a NUL that is
- * not counted; the caller frees it with free(). On failure *data is NULL and *error, which may be NULL,
- * says why: GI8_ERR_IO, GI8_ERR_MEMORY. */
+/* Reads a whole file, or standard input where `path` is "-". *data gets *size bytes and a NUL that
+ * is not counted; the caller frees it with free(). On failure *data is NULL and *error, which may be
+ * NULL, says why: GI8_ERR_IO, GI8_ERR_MEMORY. */
 gi8_status tool_read_file(const char *path, char **data, size_t *size, gi8_error *error);
 
 /* Finds the bundled model: where `make install` puts it, next to the program, else in the source tree

@@ -40,7 +40,8 @@ done
 
 refused '--n-predict is at least -1, not -2' -n -2
 refused '--n-predict is at most 2147483647, not 2147483648' -n 2147483648
-refused '--n-predict is at most 2147483647, not 99999999999999999999' --n_predict=99999999999999999999
+huge=99999999999999999999
+refused "--n-predict is at most 2147483647, not $huge" --n_predict=$huge
 refused '--ctx-size is at least 0, not -1' -c -1
 refused '--threads is between 0 and 1024, not -1' -t -1
 refused '--threads is between 0 and 1024, not 1025' -t 1025
@@ -66,8 +67,9 @@ refused '--temp needs a number, not "hot"' -m /nonexistent -f /nonexistent --tem
 run 0 "$GPTNEOX" --help
 expect_line '^usage: gptneox ' "$out"
 cp "$out" "$work/help"
-for option in model prompt file n-predict ctx-size threads seed temp top-k top-p min-p repeat-penalty \
-    repeat-last-n ignore-eos weights threshold outliers quantize-head verbose help version; do
+for option in model prompt file n-predict ctx-size threads seed temp top-k top-p min-p \
+    repeat-penalty repeat-last-n ignore-eos weights threshold outliers quantize-head \
+    verbose help version; do
     expect_line "^  .*--$option " "$work/help"
 done
 checks=$((checks + 1))

@@ -59,9 +59,9 @@ checks=$((checks + 1))
 run 3 env GI8_CPU_ISA=quantum "$GPTNEOX" -p "$prompt"
 expect_error_like 'gptneox: *quantum*'
 
-# Outliers token by token, no outliers, the head in int8, and other weights: another model, still text.
-for options in '--outliers token' '--outliers=column --threshold 3' '--threshold 0' '--quantize-head' \
-    '--weights f16' '--weights=bf16' '--weights f32' '--weights int8'; do
+# Outliers token by token, no outliers, the head in int8, other weights: another model, still text.
+for options in '--outliers token' '--outliers=column --threshold 3' '--threshold 0' \
+    '--quantize-head' '--weights f16' '--weights=bf16' '--weights f32' '--weights int8'; do
     # shellcheck disable=SC2086 # several options
     run 0 "$GPTNEOX" -p "$prompt" -n 8 --temp 0 $options
     checks=$((checks + 1))
@@ -94,7 +94,8 @@ cp "$out" "$work/plain"
 run 0 "$GPTNEOX" -p "$prompt" -n 96 --temp 0 --ignore-eos --repeat-penalty 1.5
 checks=$((checks + 1))
 ! cmp -s "$out" "$work/plain" || problem "--repeat-penalty 1.5 has no effect"
-generates "$work/plain" -p "$prompt" -n 96 --temp 0 --ignore-eos --repeat-penalty 1.5 --repeat-last-n 0
+generates "$work/plain" -p "$prompt" -n 96 --temp 0 --ignore-eos --repeat-penalty 1.5 \
+    --repeat-last-n 0
 
 # Nothing to generate: the prompt, and a newline.
 printf '%s\n' "$prompt" >"$work/echo"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# install.sh CMAKE BUILD_DIR CC TESTS_DIR - installs into a folder of its own, then builds a program against
-# it, once through the CMake package and once through pkg-config, and runs the installed gptneox with
+# install.sh CMAKE BUILD_DIR CC TESTS_DIR - installs into a folder of its own, then builds programs
+# against it, through the CMake package and through pkg-config, and runs the installed gptneox with
 # the model that was installed with it.
 set -eu
 cmake=$1
@@ -22,7 +22,8 @@ greedy() {
 }
 
 quietly "$cmake" --install "$build" --prefix "$prefix"
-greedy "$("$prefix/bin/gptneox" -v -p 'And it came to pass' -n 24 --temp 0 2>"$work/stderr")" gptneox
+text=$("$prefix/bin/gptneox" -v -p 'And it came to pass' -n 24 --temp 0 2>"$work/stderr")
+greedy "$text" gptneox
 quietly grep "^model: .*/share/ggml-int8/gptneox-demo" "$work/stderr"
 
 mkdir "$work/project"

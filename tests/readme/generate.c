@@ -33,8 +33,9 @@ int main(int argc, char **argv) {
         greedy.temperature = 0;
         sampler = gptneox_sampler_create(&greedy, &error);
     }
-    if (sampler != NULL && gptneox_tokenize(gptneox_model_tokenizer(model), argv[2], strlen(argv[2]),
-                                            0, &ids, &n_ids, &error) == GI8_OK) {
+    const gptneox_tokenizer *tokenizer = gptneox_model_tokenizer(model);
+    if (sampler != NULL && gptneox_tokenize(tokenizer, argv[2], strlen(argv[2]), 0, &ids, &n_ids,
+                                            &error) == GI8_OK) {
         gptneox_generate_params params = GPTNEOX_GENERATE_PARAMS_DEFAULT;
         params.max_tokens = 24;
         params.on_text = print;

@@ -8,8 +8,9 @@ trap 'rm -rf "$work"' EXIT
 failures=0
 
 # blocks: prints each fenced block of README.md to $work/block.N.
-awk -v out="$work/block." '/^```/ { inside = !inside; n += inside; next } inside { print > (out n) }' \
-    "$root/README.md"
+awk -v out="$work/block." '
+    /^```/ { inside = !inside; n += inside; next }
+    inside { print > (out n) }' "$root/README.md"
 
 # shown FILE WHAT: some block has exactly these bytes.
 shown() {

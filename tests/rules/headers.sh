@@ -1,5 +1,6 @@
 #!/bin/sh
-# headers.sh ROOT CC CXX - every public header compiles by itself, as C11 and as C++11, without warnings.
+# headers.sh ROOT CC CXX - every public header compiles by itself, as C11 and as C++11, without
+# warnings.
 set -u
 root=$1
 command -v "$3" >/dev/null || exit 77 # no C++ compiler

@@ -11,7 +11,8 @@ root=$(cd "$1" && pwd) || exit 2
 c_headers='assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal
 stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time
 uchar wchar wctype'
-system_headers="$c_headers cpuid dirent fcntl getopt immintrin poll pthread sched strings termios unistd"
+system_headers="$c_headers cpuid dirent fcntl getopt immintrin poll pthread sched strings termios
+unistd"
 third_party='jansson pcre2 utf8proc'
 
 # in_list NAME.h LIST
@@ -42,7 +43,10 @@ allowed() {
         header=${header%>}
         case $1 in
         core) in_list "$header" "$c_headers" ;;
-        model) in_list "$header" "$system_headers $third_party" || expr "$header" : 'sys/' >/dev/null ;;
+        model)
+            in_list "$header" "$system_headers $third_party" ||
+                expr "$header" : 'sys/' >/dev/null
+            ;;
         *)
             in_list "$header" "$system_headers" || expr "$header" : 'sys/' >/dev/null ||
                 expr "$header" : 'linux/' >/dev/null

@@ -7,20 +7,25 @@ trap 'rm -rf "$tree"' EXIT
 failures=0
 
 # A tree that obeys.
-mkdir -p "$tree/ggml-int8/src/ops" "$tree/ggml-int8/include/ggml-int8" "$tree/backends/cpu/include" \
+core=$tree/ggml-int8
+mkdir -p "$core/src/ops" "$core/include/ggml-int8" "$tree/backends/cpu/include" \
     "$tree/backends/gpu" "$tree/models/gptneox" "$tree/models/other" "$tree/tools"
-touch "$tree/ggml-int8/include/ggml-int8/gi8.h" "$tree/ggml-int8/include/ggml-int8/gi8_backend_impl.h" \
-    "$tree/ggml-int8/src/arena.h" "$tree/backends/cpu/include/gi8_cpu.h" "$tree/backends/cpu/threads.h" \
+touch "$core/include/ggml-int8/gi8.h" "$core/include/ggml-int8/gi8_backend_impl.h" \
+    "$core/src/arena.h" "$tree/backends/cpu/include/gi8_cpu.h" "$tree/backends/cpu/threads.h" \
     "$tree/backends/gpu/gpu.h" "$tree/models/gptneox/gptneox.h" "$tree/models/other/other.h" \
     "$tree/tools/tool.h"
-printf '#include "ggml-int8/gi8.h"\n#include "arena.h"\n#include "../arena.h"\n#include <math.h>\n' \
-    >"$tree/ggml-int8/src/ops/add.c"
-printf '#include "gi8_cpu.h"\n#include "ggml-int8/gi8_backend_impl.h"\n#include <pthread.h>\n' \
-    >"$tree/backends/cpu/cpu.c"
-printf '#include "gptneox.h"\n#include "ggml-int8/gi8.h"\n#include <jansson.h>\n#include <sys/mman.h>\n' \
-    >"$tree/models/gptneox/load.c"
-printf '#include "tool.h"\n#include "gptneox.h"\n#include "gi8_cpu.h"\n#include <unistd.h>\n' \
-    >"$tree/tools/program.c"
+
+# includes FILE NAME...: a file that includes these.
+includes() {
+    file=$1
+    shift
+    printf '#include %s\n' "$@" >"$file"
+}
+includes "$core/src/ops/add.c" '"ggml-int8/gi8.h"' '"arena.h"' '"../arena.h"' '<math.h>'
+includes "$tree/backends/cpu/cpu.c" '"gi8_cpu.h"' '"ggml-int8/gi8_backend_impl.h"' '<pthread.h>'
+includes "$tree/models/gptneox/load.c" '"gptneox.h"' '"ggml-int8/gi8.h"' '<jansson.h>' \
+    '<sys/mman.h>'
+includes "$tree/tools/program.c" '"tool.h"' '"gptneox.h"' '"gi8_cpu.h"' '<unistd.h>'
 sh "$checker" "$tree" || {
     echo "FAILED: an obedient tree is refused"
     failures=1

@@ -12,7 +12,8 @@ failures=0
 judged() {
     echo "$3" >"$work/code.c"
     "$cc" -c -O0 -w -o "$work/code.o" "$work/code.c" || exit 1
-    if sh "$checker" "$nm" "$2" "$work/code.o" >"$work/log"; then verdict=pass; else verdict=fail; fi
+    verdict=fail
+    sh "$checker" "$nm" "$2" "$work/code.o" >"$work/log" && verdict=pass
     if [ "$verdict" != "$1" ]; then
         echo "FAILED: $verdict, not $1, for $2: $3"
         cat "$work/log"
