@@ -116,3 +116,12 @@ gi8_status gptneoxi_file_read(const gptneoxi_file *file, uint64_t offset, void *
     }
     return GI8_OK;
 }
+
+void gptneoxi_file_announce(const gptneoxi_file *file, uint64_t offset, uint64_t size) {
+    if (offset < file->size) {
+        const uint64_t left = file->size - offset;
+        const off_t length = (off_t)(size < left ? size : left);
+        /* advice only: failing is harmless */
+        (void)posix_fadvise(file->fd, (off_t)offset, length, POSIX_FADV_WILLNEED);
+    }
+}

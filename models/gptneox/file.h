@@ -33,4 +33,7 @@ void gptneoxi_file_close(gptneoxi_file *file);
 gi8_status gptneoxi_file_read(const gptneoxi_file *file, uint64_t offset, void *data, size_t size,
                               gi8_error *error);
 
+/* Says that this range will be read soon, so that the system begins to fetch it. Any range will do. */
+void gptneoxi_file_announce(const gptneoxi_file *file, uint64_t offset, uint64_t size);
+
 #endif

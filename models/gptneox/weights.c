@@ -350,11 +350,8 @@ static gi8_status read_all(loader *l) {
     for (size_t i = 0; i < l->n_list; i++) {
         total += l->list[i].matrix.values->info->size;
     }
-    gptneoxi_tile_reader reader;
-    gi8_status status = gptneoxi_tile_reader_init(&reader, total, l->params, l->error);
-    if (status != GI8_OK) {
-        return status;
-    }
+    gptneoxi_tile_reader reader = {.backend = l->backend, .total = total, .params = l->params};
+    gi8_status status = GI8_OK;
     qsort(l->list, l->n_list, sizeof l->list[0], by_place);
     for (size_t i = 0; status == GI8_OK && i < l->n_list; i++) {
         const parameter *p = &l->list[i];
@@ -366,7 +363,6 @@ static gi8_status read_all(loader *l) {
             status = gptneoxi_read_int8_weight(&reader, &p->matrix, p->linear->int8, l->error);
         }
     }
-    gptneoxi_tile_reader_free(&reader);
     return status;
 }
 

@@ -1,44 +1,62 @@
-/* weights_read.c - read a tile of whole rows, convert or quantize it, store it. */
+/* weights_read.c - read tiles of whole rows, convert or quantize them, store them.
+ *
+ * Threads take tiles in the order of the file. Each reads its own into a buffer that stays in its cache
+ * until the values are where they belong, and announces what lies some way ahead, so that a disk is
+ * kept busy while weights are quantized.
+ */
+#define _POSIX_C_SOURCE 200809L /* pthread.h */
 #include "weights_read.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "ggml-int8/gi8_panels.h"
 #include "ggml-int8/gi8_quantize.h"
 
-/* Elements of a tile: few enough for the caches, enough for a row of any accepted config. */
-#define TILE_ELEMENTS ((int64_t)1 << 19)
-_Static_assert(TILE_ELEMENTS >= 3 * GI8_INT8_MAX_K,
+/* Elements of a tile: few enough for the caches; whole panels, unless rows are very long. */
+#define TILE_ELEMENTS ((int64_t)1 << 16)
+#define MAX_TILE_ELEMENTS ((int64_t)1 << 19)
+_Static_assert(MAX_TILE_ELEMENTS >= 3 * GI8_INT8_MAX_K,
                "a tile holds the longest vector, the qkv bias");
 
-gi8_status gptneoxi_tile_reader_init(gptneoxi_tile_reader *reader, uint64_t total,
-                                     const gptneox_model_params *params, gi8_error *error) {
-    const size_t size = (size_t)TILE_ELEMENTS * sizeof(float);
-    *reader = (gptneoxi_tile_reader){
-        .raw = malloc(size),
-        .wide = malloc(size),
-        .narrow = malloc(size),
-        .absmax = malloc(size),
-        .total = total,
-        .params = params,
-    };
-    if (reader->raw == NULL || reader->wide == NULL || reader->narrow == NULL ||
-        reader->absmax == NULL) {
-        gptneoxi_tile_reader_free(reader);
-        return gi8_error_set(error, GI8_ERR_MEMORY, "no memory for buffers of %zu bytes", 4 * size);
-    }
-    return GI8_OK;
-}
+/* Of all buffers in use at a time. */
+#define MAX_BUFFER_BYTES ((int64_t)16 << 20)
 
-void gptneoxi_tile_reader_free(gptneoxi_tile_reader *reader) {
-    free(reader->raw);
-    free(reader->wide);
-    free(reader->narrow);
-    free(reader->absmax);
-    *reader = (gptneoxi_tile_reader){0};
-}
+/* How far ahead of what is read a range is announced. */
+#define ANNOUNCE_AHEAD ((uint64_t)16 << 20)
+
+/* Rows [first, first + n) of a matrix, and memory for so many. */
+typedef struct tile {
+    int64_t first;
+    int64_t n;
+    void *raw;     /* as in the file */
+    float *absmax; /* of int8 codes */
+    float *wide;   /* as F32 */
+    void *narrow;  /* as kept */
+} tile;
+
+/* A matrix on its way: what all its tiles share. */
+typedef struct reading {
+    gptneoxi_tile_reader *reader;
+    const gptneoxi_matrix *m;
+    gi8_type type; /* in the file */
+    gi8_status (*store)(struct reading *r, tile *t, gi8_error *error);
+    gi8_tensor *leaf;        /* one of the two is where it goes */
+    gi8_linear_int8 *linear;
+    bool widens;             /* tiles need the buffers */
+    bool narrows;
+    int64_t tile_rows;
+    int64_t n_tiles;
+    pthread_t caller;
+    pthread_mutex_t mutex; /* for what follows, and the reader */
+    int64_t next;          /* the tile that is taken next */
+    int64_t failed;        /* the first one that failed; n_tiles: none did */
+    gi8_error failure;
+    int64_t not_finite;    /* store_count() */
+} reading;
 
 bool gptneoxi_source_type(const gptneoxi_source *source, gi8_type *type) {
     static const gi8_type types[] = {GI8_TYPE_F32, GI8_TYPE_F16, GI8_TYPE_BF16, GI8_TYPE_I8};
@@ -51,154 +69,258 @@ bool gptneoxi_source_type(const gptneoxi_source *source, gi8_type *type) {
     return false;
 }
 
-/* Rows [first, first + n) of a matrix, in the reader's buffers. */
-typedef struct tile {
-    int64_t first;
-    int64_t n;
-    gi8_type type; /* of reader->raw; with I8, reader->absmax is filled too */
-} tile;
+/* ---- a tile ---------------------------------------------------------------------------------- */
 
-/* The first tile of a matrix. */
-static tile tile_begin(const gptneoxi_matrix *m) {
-    tile t = {.first = 0, .n = 0, .type = GI8_TYPE_COUNT};
-    gptneoxi_source_type(m->values, &t.type);
-    return t;
+static int64_t rows_of_tile(const gptneoxi_matrix *m) {
+    int64_t rows = TILE_ELEMENTS / m->cols / GI8_PANEL_ROWS * GI8_PANEL_ROWS;
+    rows = rows < GI8_PANEL_ROWS ? GI8_PANEL_ROWS : rows;
+    rows = rows * m->cols > MAX_TILE_ELEMENTS ? MAX_TILE_ELEMENTS / m->cols : rows;
+    return rows < m->rows ? rows : m->rows;
 }
 
-/* Goes to the next tile and reads it; t->n is 0 behind the last one. */
-static gi8_status tile_next(gptneoxi_tile_reader *reader, const gptneoxi_matrix *m, tile *t,
-                            gi8_error *error) {
-    t->first += t->n;
-    const int64_t fit = TILE_ELEMENTS / m->cols;
-    const int64_t left = m->rows - t->first;
-    t->n = left < fit ? left : fit;
-    const uint64_t row_size = (uint64_t)m->cols * gi8_type_size(t->type);
-    gi8_status status = gptneoxi_file_read(m->values->file,
-                                           m->values->info->offset + (uint64_t)t->first * row_size,
-                                           reader->raw, (size_t)((uint64_t)t->n * row_size), error);
-    if (status == GI8_OK && m->absmax != NULL) {
-        status = gptneoxi_file_read(m->absmax->file,
-                                    m->absmax->info->offset + (uint64_t)t->first * sizeof(float),
-                                    reader->absmax, (size_t)t->n * sizeof(float), error);
-    }
-    return status;
+/* Bytes of a tile's buffers. */
+static int64_t tile_bytes(const reading *r) {
+    const int64_t per_element = (int64_t)gi8_type_size(r->type) +
+                                (r->widens ? (int64_t)sizeof(float) : 0) +
+                                (r->narrows ? (int64_t)sizeof(uint16_t) : 0);
+    return r->tile_rows * (r->m->cols * per_element + (int64_t)sizeof(float));
 }
 
-/* Tells the caller that a tile is in its place. */
-static gi8_status tile_done(gptneoxi_tile_reader *reader, const gptneoxi_matrix *m, const tile *t,
-                            gi8_error *error) {
-    reader->done += (uint64_t)t->n * (uint64_t)m->cols * gi8_type_size(t->type);
-    const gptneox_model_params *params = reader->params;
-    if (params->progress != NULL && !params->progress(params->user, reader->done, reader->total)) {
-        return gi8_error_set(error, GI8_ERR_CANCELLED,
-                             "loading was cancelled after %" PRIu64 " of %" PRIu64 " bytes",
-                             reader->done, reader->total);
+static gi8_status tile_alloc(const reading *r, tile *t, gi8_error *error) {
+    const size_t elements = (size_t)(r->tile_rows * r->m->cols);
+    t->raw = malloc(elements * gi8_type_size(r->type));
+    t->absmax = malloc((size_t)r->tile_rows * sizeof(float));
+    t->wide = r->widens ? malloc(elements * sizeof(float)) : NULL;
+    t->narrow = r->narrows ? malloc(elements * sizeof(uint16_t)) : NULL;
+    if (t->raw == NULL || t->absmax == NULL || (r->widens && t->wide == NULL) ||
+        (r->narrows && t->narrow == NULL)) {
+        return gi8_error_set(error, GI8_ERR_MEMORY, "no memory for buffers of %" PRId64 " bytes",
+                             tile_bytes(r));
     }
     return GI8_OK;
 }
 
+static void tile_free(tile *t) {
+    free(t->raw);
+    free(t->absmax);
+    free(t->wide);
+    free(t->narrow);
+}
+
+static gi8_status tile_read(const reading *r, tile *t, gi8_error *error) {
+    const gptneoxi_matrix *m = r->m;
+    const uint64_t row_size = (uint64_t)m->cols * gi8_type_size(r->type);
+    const uint64_t offset = m->values->info->offset + (uint64_t)t->first * row_size;
+    const size_t size = (size_t)((uint64_t)t->n * row_size);
+    gptneoxi_file_announce(m->values->file, offset + ANNOUNCE_AHEAD, size);
+    gi8_status status = gptneoxi_file_read(m->values->file, offset, t->raw, size, error);
+    if (status == GI8_OK && m->absmax != NULL) {
+        status = gptneoxi_file_read(m->absmax->file,
+                                    m->absmax->info->offset + (uint64_t)t->first * sizeof(float),
+                                    t->absmax, (size_t)t->n * sizeof(float), error);
+    }
+    return status;
+}
+
 /* raw -> wide */
-static void tile_widen(gptneoxi_tile_reader *reader, const gptneoxi_matrix *m, const tile *t) {
-    if (m->absmax != NULL) {
-        gi8_int8_dequantize_weight_rows(reader->raw, reader->absmax, m->cols, t->n, reader->wide);
+static void tile_widen(const reading *r, tile *t) {
+    if (r->m->absmax != NULL) {
+        gi8_int8_dequantize_weight_rows(t->raw, t->absmax, r->m->cols, t->n, t->wide);
     } else {
-        gi8_convert_to_fp32(t->type, reader->raw, t->n * m->cols, reader->wide);
+        gi8_convert_to_fp32(r->type, t->raw, t->n * r->m->cols, t->wide);
     }
 }
 
 /* wide -> narrow, of a 16-bit type; a number must not become infinite on the way. */
-static gi8_status tile_narrow(gptneoxi_tile_reader *reader, const gptneoxi_matrix *m, const tile *t,
-                              gi8_type type, gi8_error *error) {
-    const int64_t n = t->n * m->cols;
+static gi8_status tile_narrow(const reading *r, tile *t, gi8_type type, gi8_error *error) {
+    const int64_t n = t->n * r->m->cols;
     const uint16_t infinity = type == GI8_TYPE_F16 ? 0x7c00 : 0x7f80;
-    const uint16_t *narrow = reader->narrow;
-    gi8_convert_from_fp32(type, reader->wide, n, reader->narrow);
+    const uint16_t *narrow = t->narrow;
+    gi8_convert_from_fp32(type, t->wide, n, t->narrow);
     for (int64_t i = 0; i < n; i++) {
-        if ((narrow[i] & 0x7fff) == infinity && isfinite(reader->wide[i])) {
+        if ((narrow[i] & 0x7fff) == infinity && isfinite(t->wide[i])) {
             return gi8_error_set(error, GI8_ERR_NOT_FINITE,
                                  "%s: tensor %s: %g is too large for %s: load the weights as %s",
-                                 m->values->file->path, m->values->name, (double)reader->wide[i],
+                                 r->m->values->file->path, r->m->values->name, (double)t->wide[i],
                                  gi8_type_name(type), type == GI8_TYPE_F16 ? "BF16 or F32" : "F32");
         }
     }
     return GI8_OK;
 }
 
-gi8_status gptneoxi_read_leaf(gptneoxi_tile_reader *reader, const gptneoxi_matrix *m,
-                              gi8_tensor *leaf, gi8_error *error) {
-    const size_t row_size = (size_t)m->cols * gi8_type_size(leaf->type);
-    gi8_status status = GI8_OK;
-    for (tile t = tile_begin(m); status == GI8_OK && t.first + t.n < m->rows;) {
-        status = tile_next(reader, m, &t, error);
-        const void *data = reader->raw;
-        if (status == GI8_OK && t.type != leaf->type) {
-            tile_widen(reader, m, &t);
-            data = reader->wide;
-            if (leaf->type != GI8_TYPE_F32) {
-                status = tile_narrow(reader, m, &t, leaf->type, error);
-                data = reader->narrow;
-            }
-        }
-        if (status == GI8_OK) {
-            status = gi8_tensor_write(leaf, (size_t)t.first * row_size, data,
-                                      (size_t)t.n * row_size, error);
-        }
-        if (status == GI8_OK) {
-            status = tile_done(reader, m, &t, error);
-        }
+/* ---- all tiles ------------------------------------------------------------------------------- */
+
+/* Tells the caller how far it is, in the caller's thread. */
+static gi8_status report(gptneoxi_tile_reader *reader, uint64_t done, gi8_error *error) {
+    const gptneox_model_params *params = reader->params;
+    if (params == NULL || params->progress == NULL || done == reader->reported) {
+        return GI8_OK;
     }
-    return status;
+    reader->reported = done;
+    if (params->progress(params->user, done, reader->total)) {
+        return GI8_OK;
+    }
+    return gi8_error_set(error, GI8_ERR_CANCELLED,
+                         "loading was cancelled after %" PRIu64 " of %" PRIu64 " bytes", done,
+                         reader->total);
 }
 
-/* The sentence for a weight that cannot be quantized; counts in all of it, not in one tile. */
-static gi8_status not_finite(gptneoxi_tile_reader *reader, const gptneoxi_matrix *m,
-                             gi8_error *error) {
-    int64_t count = 0;
-    for (tile t = tile_begin(m); t.first + t.n < m->rows;) {
-        gi8_status status = tile_next(reader, m, &t, error);
+/* The number of a tile that nobody has taken; -1 where none is left, or one failed. */
+static int64_t take(reading *r) {
+    pthread_mutex_lock(&r->mutex);
+    const int64_t index = r->next < r->n_tiles && r->failed == r->n_tiles ? r->next++ : -1;
+    pthread_mutex_unlock(&r->mutex);
+    return index;
+}
+
+/* Tiles are taken in order, so the first one that cannot be stored is always among those that were. */
+static void fail(reading *r, int64_t index, const gi8_error *error) {
+    pthread_mutex_lock(&r->mutex);
+    if (index < r->failed) {
+        r->failed = index;
+        r->failure = *error;
+    }
+    pthread_mutex_unlock(&r->mutex);
+}
+
+static gi8_status done(reading *r, const tile *t, gi8_error *error) {
+    pthread_mutex_lock(&r->mutex);
+    r->reader->done += (uint64_t)(t->n * r->m->cols) * gi8_type_size(r->type);
+    const uint64_t so_far = r->reader->done;
+    pthread_mutex_unlock(&r->mutex);
+    return pthread_equal(pthread_self(), r->caller) ? report(r->reader, so_far, error) : GI8_OK;
+}
+
+/* Reads tiles until none is left: one of several calls at the same time. */
+static void read_tiles(void *arg, int64_t call) {
+    (void)call;
+    reading *r = arg;
+    tile t = {0};
+    for (int64_t index; (index = take(r)) >= 0;) {
+        gi8_error error = GI8_ERROR_INIT;
+        gi8_status status = t.raw == NULL ? tile_alloc(r, &t, &error) : GI8_OK;
+        t.first = index * r->tile_rows;
+        t.n = r->m->rows - t.first < r->tile_rows ? r->m->rows - t.first : r->tile_rows;
+        if (status == GI8_OK) {
+            status = tile_read(r, &t, &error);
+        }
+        if (status == GI8_OK) {
+            status = r->store(r, &t, &error);
+        }
+        if (status == GI8_OK) {
+            status = done(r, &t, &error);
+        }
+        if (status != GI8_OK) {
+            fail(r, index, &error);
+        }
+    }
+    tile_free(&t);
+}
+
+static gi8_status read_matrix(reading *r, gi8_error *error) {
+    gptneoxi_source_type(r->m->values, &r->type);
+    r->tile_rows = rows_of_tile(r->m);
+    r->n_tiles = (r->m->rows + r->tile_rows - 1) / r->tile_rows;
+    r->failed = r->n_tiles;
+    r->caller = pthread_self();
+    if (pthread_mutex_init(&r->mutex, NULL) != 0) {
+        return gi8_error_set(error, GI8_ERR_MEMORY, "no memory for a mutex");
+    }
+    const int64_t fit = MAX_BUFFER_BYTES / tile_bytes(r);
+    const int64_t calls = fit < 1 ? 1 : fit;
+    gi8_backend_parallel(r->reader->backend, r->n_tiles < calls ? r->n_tiles : calls, read_tiles,
+                         r);
+    pthread_mutex_destroy(&r->mutex);
+    if (r->failed < r->n_tiles) {
+        return gi8_error_set(error, r->failure.status, "%s", r->failure.message);
+    }
+    return report(r->reader, r->reader->done, error);
+}
+
+/* ---- what becomes of a tile ------------------------------------------------------------------ */
+
+static gi8_status store_leaf(reading *r, tile *t, gi8_error *error) {
+    const gi8_type type = r->leaf->type;
+    const size_t row_size = (size_t)r->m->cols * gi8_type_size(type);
+    const void *data = t->raw;
+    if (r->widens) {
+        tile_widen(r, t);
+        data = t->wide;
+    }
+    if (r->narrows) {
+        gi8_status status = tile_narrow(r, t, type, error);
         if (status != GI8_OK) {
             return status;
         }
-        tile_widen(reader, m, &t);
-        for (int64_t i = 0; i < t.n * m->cols; i++) {
-            count += !isfinite(reader->wide[i]);
-        }
+        data = t->narrow;
+    }
+    return gi8_tensor_write(r->leaf, (size_t)t->first * row_size, data, (size_t)t->n * row_size,
+                            error);
+}
+
+static gi8_status store_int8(reading *r, tile *t, gi8_error *error) {
+    if (r->m->absmax != NULL) {
+        return gi8_linear_int8_load_codes(r->linear, t->first, t->n, t->raw, t->absmax, error);
+    }
+    return gi8_linear_int8_load_rows(r->linear, t->first, t->n, r->type, t->raw, error);
+}
+
+static gi8_status store_bias(reading *r, tile *t, gi8_error *error) {
+    return gi8_linear_int8_load_bias(r->linear, r->type, t->raw, error); /* a vector is one tile */
+}
+
+static gi8_status store_count(reading *r, tile *t, gi8_error *error) {
+    (void)error;
+    int64_t count = 0;
+    tile_widen(r, t);
+    for (int64_t i = 0; i < t->n * r->m->cols; i++) {
+        count += !isfinite(t->wide[i]);
+    }
+    pthread_mutex_lock(&r->mutex);
+    r->not_finite += count;
+    pthread_mutex_unlock(&r->mutex);
+    return GI8_OK;
+}
+
+/* The sentence for a weight that cannot be quantized; counts in all of it, not in one tile. */
+static gi8_status not_finite(const gptneoxi_tile_reader *reader, const gptneoxi_matrix *m,
+                             gi8_error *error) {
+    gptneoxi_tile_reader again = {.backend = reader->backend};
+    reading r = {.reader = &again, .m = m, .store = store_count, .widens = true};
+    gi8_status status = read_matrix(&r, error);
+    if (status != GI8_OK) {
+        return status;
     }
     return gi8_error_set(error, GI8_ERR_NOT_FINITE,
                          "%s: tensor %s: %" PRId64 " of %" PRId64
                          " values are NaN or Inf, expected none in a weight that is quantized",
-                         m->values->file->path, m->values->name, count, m->rows * m->cols);
+                         m->values->file->path, m->values->name, r.not_finite, m->rows * m->cols);
+}
+
+gi8_status gptneoxi_read_leaf(gptneoxi_tile_reader *reader, const gptneoxi_matrix *m,
+                              gi8_tensor *leaf, gi8_error *error) {
+    gi8_type type = leaf->type;
+    gptneoxi_source_type(m->values, &type);
+    reading r = {
+        .reader = reader,
+        .m = m,
+        .store = store_leaf,
+        .leaf = leaf,
+        .widens = type != leaf->type,
+        .narrows = type != leaf->type && leaf->type != GI8_TYPE_F32,
+    };
+    return read_matrix(&r, error);
 }
 
 gi8_status gptneoxi_read_int8_weight(gptneoxi_tile_reader *reader, const gptneoxi_matrix *m,
                                      gi8_linear_int8 *linear, gi8_error *error) {
-    gi8_status status = GI8_OK;
-    for (tile t = tile_begin(m); status == GI8_OK && t.first + t.n < m->rows;) {
-        status = tile_next(reader, m, &t, error);
-        if (status != GI8_OK) {
-            break;
-        }
-        if (m->absmax != NULL) {
-            status = gi8_linear_int8_load_codes(linear, t.first, t.n, reader->raw, reader->absmax,
-                                                error);
-        } else {
-            status = gi8_linear_int8_load_rows(linear, t.first, t.n, t.type, reader->raw, error);
-        }
-        if (status == GI8_ERR_NOT_FINITE) {
-            status = not_finite(reader, m, error);
-        } else if (status == GI8_OK) {
-            status = tile_done(reader, m, &t, error);
-        }
-    }
-    return status;
+    reading r = {.reader = reader, .m = m, .store = store_int8, .linear = linear};
+    gi8_status status = read_matrix(&r, error);
+    return status == GI8_ERR_NOT_FINITE ? not_finite(reader, m, error) : status;
 }
 
 gi8_status gptneoxi_read_int8_bias(gptneoxi_tile_reader *reader, const gptneoxi_matrix *m,
                                    gi8_linear_int8 *linear, gi8_error *error) {
-    tile t = tile_begin(m);
-    gi8_status status = tile_next(reader, m, &t, error); /* a vector is one row and so one tile */
-    if (status == GI8_OK) {
-        status = gi8_linear_int8_load_bias(linear, t.type, reader->raw, error);
-    }
-    return status == GI8_OK ? tile_done(reader, m, &t, error) : status;
+    reading r = {.reader = reader, .m = m, .store = store_bias, .linear = linear};
+    return read_matrix(&r, error);
 }

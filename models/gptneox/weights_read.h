@@ -1,4 +1,4 @@
-/* weights_read.h - moving one tensor of a checkpoint to where it stays, tile by tile. */
+/* weights_read.h - moving one tensor of a checkpoint to where it stays, tile by tile, several at a time. */
 #ifndef GPTNEOXI_WEIGHTS_READ_H
 #define GPTNEOXI_WEIGHTS_READ_H
 
@@ -14,24 +14,20 @@ typedef struct gptneoxi_matrix {
     int64_t cols;
 } gptneoxi_matrix;
 
-/* Buffers of a few MiB, and who is told how far it is. */
+/* Who reads, and who is told how far it is. */
 typedef struct gptneoxi_tile_reader {
-    void *raw;     /* as in the file */
-    float *wide;   /* as F32 */
-    void *narrow;  /* as kept */
-    float *absmax; /* of the rows of a tile */
-    uint64_t done; /* bytes of values */
+    gi8_backend *backend; /* whose threads share the tiles */
+    uint64_t done;        /* bytes of values */
+    uint64_t reported;
     uint64_t total;
-    const gptneox_model_params *params; /* its progress callback */
+    const gptneox_model_params *params; /* its progress callback; may be NULL */
 } gptneoxi_tile_reader;
-
-/* `total`: the bytes of all values that will be read. GI8_ERR_MEMORY. */
-gi8_status gptneoxi_tile_reader_init(gptneoxi_tile_reader *reader, uint64_t total,
-                                     const gptneox_model_params *params, gi8_error *error);
-void gptneoxi_tile_reader_free(gptneoxi_tile_reader *reader);
 
 /* The element type of a tensor in a file; false where it is none of F32, F16, BF16 and I8. */
 bool gptneoxi_source_type(const gptneoxi_source *source, gi8_type *type);
+
+/* The functions below take at most some MiB of memory at a time, whatever the number of threads. Where
+ * several tiles fail, the first one's sentence is given. */
 
 /* Fills a leaf of a float type, converting through F32. GI8_ERR_IO, GI8_ERR_NOT_FINITE (a number
  * that is too large for the leaf's type), GI8_ERR_CANCELLED, GI8_ERR_DEVICE. */
