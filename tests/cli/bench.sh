@@ -187,7 +187,7 @@ checks=$((checks + 1))
 # shellcheck disable=SC2086
 run 0 "$BENCH" $kernels --op int8,bf16 --rotate 1 --outliers 25 --rule token -v -o json
 expect_json
-expect_rows 2 '^    "copies": 4096,$'
+expect_rows 2 '^    "copies": [0-9][0-9][0-9]*,$'
 expect_rows 1 '^    "rule": "token",$'
 expect_rows 1 '^    "outlier_columns": 4,$'
 expect_rows 2 '^    "gops_limit": null,$'
