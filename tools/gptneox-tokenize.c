@@ -12,9 +12,6 @@
 #include "gptneox_tokenizer.h"
 #include "tool.h"
 
-#ifndef GPTNEOX_DEMO_DIR
-#define GPTNEOX_DEMO_DIR "models/gptneox/demo"
-#endif
 
 static const char help[] =
     "usage: gptneox-tokenize [-m DIR | --tokenizer FILE] [-p TEXT | -f FILE | --decode IDS]\n"
@@ -91,8 +88,16 @@ static gptneox_tokenizer *load_tokenizer(const options *o, gi8_error *error) {
     if (o->tokenizer != NULL) {
         return gptneox_tokenizer_load(o->tokenizer, error);
     }
+    char bundled[4096];
+    const char *model = o->model;
+    if (model == NULL) {
+        if (tool_find_bundled_model(bundled, sizeof bundled, error) != GI8_OK) {
+            return NULL;
+        }
+        model = bundled;
+    }
     char *path = NULL;
-    if (asprintf(&path, "%s/tokenizer.json", o->model != NULL ? o->model : GPTNEOX_DEMO_DIR) < 0) {
+    if (asprintf(&path, "%s/tokenizer.json", model) < 0) {
         gi8_error_set(error, GI8_ERR_MEMORY, "out of memory");
         return NULL;
     }

@@ -26,7 +26,6 @@ typedef struct program {
     uint64_t seed; /* of the sampler */
     const gptneox_tokenizer *tokenizer;
     int32_t pending; /* a token that was generated and is not in the session yet; -1: none */
-    int32_t latest;  /* the token that was generated last */
     bool answering;  /* the first token of the answer is there */
     int loaded_percent;
     int write_error; /* errno of a failed write to standard output; 0: none */
@@ -205,7 +204,7 @@ static bool on_text(void *user, const char *text, size_t size) {
 
 static bool on_token(void *user, int32_t token) {
     program *p = user;
-    p->latest = token;
+    (void)token;
     p->answering = true;
     return true;
 }
@@ -255,11 +254,10 @@ static gi8_status prompt_ids(const program *p, const char *text, size_t size, in
 
 /* Appends ids to the session and streams what follows. */
 static gi8_status answer(program *p, const int32_t *ids, int32_t n_ids, gi8_error *error) {
-    int32_t before = gptneox_session_length(p->session, 0);
-    if (before + n_ids > gptneox_session_n_ctx(p->session)) {
+    int32_t room = gptneox_session_n_ctx(p->session) - gptneox_session_length(p->session, 0);
+    if (n_ids > room) {
         fprintf(stderr, "[the context is full: starting anew]\n");
         gptneox_session_truncate(p->session, 0, 0, NULL);
-        before = 0;
     }
     gptneox_generate_params params = {.max_tokens = p->options.n_predict,
                                       .ignore_eos = p->options.ignore_eos,
@@ -274,17 +272,10 @@ static gi8_status answer(program *p, const int32_t *ids, int32_t n_ids, gi8_erro
     p->n_generated += result.n_generated;
     p->prompt_seconds += result.prompt_seconds;
     p->generate_seconds += result.generate_seconds;
-    if (status != GI8_OK && !p->answering) { /* the prompt may be in the session in part */
-        gptneox_session_truncate(p->session, 0, before, NULL);
-        return status;
+    if (status != GI8_OK && !p->answering) {
+        return status; /* the session holds nothing of the prompt: the pending token stays */
     }
-    int32_t length = before + n_ids + result.n_generated;
-    p->pending = -1;
-    if (status == GI8_OK && result.stop == GPTNEOX_STOP_EOS) {
-        p->pending = gptneox_model_config(p->model)->eos_token_id;
-    } else if (gptneox_session_length(p->session, 0) < length) {
-        p->pending = p->latest;
-    }
+    p->pending = result.pending_token;
     if (status == GI8_OK && p->options.verbose) {
         static const char *const reasons[] = {"--n-predict reached", "end of text",
                                               "the context is full", "stopped"};

@@ -77,6 +77,7 @@ static gi8_status generate(run *r, const int32_t *prompt, int32_t n_prompt,
         if (status != GI8_OK) {
             break;
         }
+        result->pending_token = token;
         if (token == config->eos_token_id) {
             result->stop = GPTNEOX_STOP_EOS;
             break;
@@ -95,6 +96,9 @@ static gi8_status generate(run *r, const int32_t *prompt, int32_t n_prompt,
             break;
         }
         status = eval(r, &token, 1, error);
+        if (status == GI8_OK) {
+            result->pending_token = -1;
+        }
         last = 0;
     }
     result->generate_seconds = now() - prompt_end;
@@ -114,7 +118,7 @@ gi8_status gptneox_generate(gptneox_session *session, gptneox_sampler *sampler,
                             gptneox_generate_result *result, gi8_error *error) {
     gptneox_generate_result unwanted;
     result = result != NULL ? result : &unwanted;
-    memset(result, 0, sizeof *result);
+    *result = (gptneox_generate_result){.pending_token = -1};
     if (session == NULL || sampler == NULL || prompt == NULL || n_prompt < 1) {
         return gi8_error_set(error, GI8_ERR_ARGUMENT,
                              "generate: needs a session, a sampler and a prompt of at least one token");

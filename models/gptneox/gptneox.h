@@ -81,9 +81,9 @@ typedef struct gptneox_model_params {
 typedef struct gptneox_model gptneox_model;
 
 /* Loads a Hugging Face checkpoint directory as it is: config.json, tokenizer.json (optional),
- * model.safetensors or model.safetensors.index.json with its shards; F32, F16 or BF16, also mixed.
- * Embeddings and norms keep the file's type and F32 respectively; with F32 weights everything is F32.
- * Memory beyond the finished model stays below 64 MiB: weights are read and quantized tile by tile.
+ * model.safetensors or model.safetensors.index.json with its shards; F32, F16 or BF16, also mixed, or
+ * int8 as transformers and bitsandbytes write it. Norms and biases become F32. With int8 weights the
+ * embedding and the head keep the file's type, else they get the type of the linear layers. Memory beyond the finished model stays below 64 MiB: weights are read and quantized tile by tile.
  *
  * `params` may be NULL (defaults). `backend` computes for the model's sessions and must outlive it.
  * NULL on failure:
@@ -248,14 +248,17 @@ typedef struct gptneox_generate_result {
     gptneox_stop stop;
     int32_t n_prompt;
     int32_t n_generated;     /* tokens chosen, the end-of-text token not counted */
+    int32_t pending_token;   /* chosen, but not in the sequence yet: to go on, put it in front of the
+                                next prompt; -1: none */
     double prompt_seconds;   /* computing the prompt */
     double generate_seconds; /* computing and sampling the rest */
 } gptneox_generate_result;
 
-/* Appends `prompt` (n_prompt >= 1 ids) to a sequence and generates. The tokens that were generated are
- * in the sequence afterwards, except the last one where nothing followed it. `params` and `result` may
- * be NULL. Statuses: those of gptneox_eval() and gptneox_sampler_sample(); after GI8_ERR_CANCELLED
- * *result counts what was generated. */
+/* Appends `prompt` (n_prompt >= 1 ids) to a sequence and generates. What was generated is in the
+ * sequence afterwards, except the last token, since nothing was computed behind it: that one is
+ * result->pending_token. `params` and `result` may be NULL. Statuses: those of gptneox_eval() and
+ * gptneox_sampler_sample(); then *result tells what was generated before, and the sequence holds the
+ * whole prompt or nothing of it. */
 GI8_API gi8_status gptneox_generate(gptneox_session *session, gptneox_sampler *sampler,
                                     const int32_t *prompt, int32_t n_prompt,
                                     const gptneox_generate_params *params,

@@ -92,6 +92,7 @@ static void test_equals_steps_by_hand(void **state) {
     assert_int_equal(result.n_generated, N);
     assert_true(result.prompt_seconds > 0 && result.generate_seconds > 0);
     /* The last token has not been computed: nothing followed it. */
+    assert_int_equal(result.pending_token, expected[N - 1]);
     assert_int_equal(gptneox_session_length(session, 1), PROMPT + N - 1);
     assert_int_equal(gptneox_session_length(session, 0), 0);
 
@@ -142,6 +143,7 @@ static void test_nothing_to_generate(void **state) {
     gptneox_generate_result result;
     assert_ok(gptneox_generate(session, sampler, reference.tokens, 6, &params, &result, &error), error);
     assert_int_equal(result.n_generated, 0);
+    assert_int_equal(result.pending_token, -1);
     assert_int_equal(gptneox_session_length(session, 0), 6);
     gptneox_sampler_free(sampler);
     gptneox_session_free(session);
