@@ -168,45 +168,63 @@ static void check_mul_mat(test_rng *rng, gi8i_mul_mat_fn *fn, const char *name) 
     }
 }
 
+/* A tile of queries against the scalar kernel, one query at a time. */
 static void check_attention(test_rng *rng, gi8i_attention_fn *fn, const char *name) {
-    static const int64_t shapes[][2] = {/* d, n */
-                                        {1, 1},   {8, 5},    {16, 16},  {17, 33}, {32, 100},
-                                        {80, 47}, {64, 256}, {130, 20}, {256, 18}};
+    static const int64_t shapes[][3] = {
+        /* d, n, m */
+        {1, 1, 1},    {8, 5, 1},     {16, 16, 1}, {17, 33, 2},  {32, 100, 7}, {80, 47, 6},
+        {64, 256, 1}, {130, 20, 12}, {50, 55, 12}, {96, 64, 11}, {64, 129, 12}, {256, 59, 8},
+    };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         for (int type = GI8_TYPE_F32; type <= GI8_TYPE_F16; type++) {
             int64_t d = shapes[i][0];
             int64_t n = shapes[i][1];
+            int64_t m = shapes[i][2];
+            int64_t rows = n + m - 1;
             size_t size = gi8_type_size((gi8_type)type);
-            float *q = random_floats(rng, d, -2.0f, 2.0f);
-            float *k = random_floats(rng, d * n, -2.0f, 2.0f);
-            float *v = random_floats(rng, d * n, -2.0f, 2.0f);
-            float *expected = random_floats(rng, d, 0.0f, 1.0f);
-            void *converted = malloc((size_t)(d * n) * size);
+            float *q = random_floats(rng, (d + 2) * m, -2.0f, 2.0f);
+            float *k = random_floats(rng, (d + 1) * rows, -2.0f, 2.0f);
+            float *v = random_floats(rng, (d + 1) * rows, -2.0f, 2.0f);
+            float *expected = random_floats(rng, d * m, 0.0f, 1.0f);
+            void *converted = malloc((size_t)((d + 1) * rows) * size);
             assert_non_null(converted);
+            void *q_block;
             void *k_block;
             void *v_block;
-            gi8_convert_from_fp32((gi8_type)type, k, d * n, converted);
-            const char *tk = exact_copy(converted, (size_t)(d * n), size, 1, &k_block);
-            gi8_convert_from_fp32((gi8_type)type, v, d * n, converted);
-            const char *tv = exact_copy(converted, (size_t)(d * n), size, 3, &v_block);
+            /* Rows one or two elements apart; the last row ends where the memory ends. */
+            size_t count = (size_t)((d + 1) * rows - 1);
+            gi8_convert_from_fp32((gi8_type)type, k, (int64_t)count, converted);
+            const char *tk = exact_copy(converted, count, size, 1, &k_block);
+            gi8_convert_from_fp32((gi8_type)type, v, (int64_t)count, converted);
+            const char *tv = exact_copy(converted, count, size, 3, &v_block);
             gi8i_attention_args args = {
-                .q = q,
+                .q = exact_copy(q, (size_t)((d + 2) * m - 2), sizeof *q, 1, &q_block),
                 .type = (gi8_type)type,
                 .k = tk,
                 .v = tv,
-                .k_stride_bytes = (size_t)d * size,
-                .v_stride_bytes = (size_t)d * size,
-                .y = expected,
+                .q_stride_bytes = (size_t)(d + 2) * sizeof *q,
+                .k_stride_bytes = (size_t)(d + 1) * size,
+                .v_stride_bytes = (size_t)(d + 1) * size,
+                .y_stride_bytes = (size_t)d * sizeof(float),
                 .scale = 0.3f,
                 .d = d,
-                .n = n,
             };
-            gi8i_attention_scalar(&args);
-            guarded y = guarded_new((size_t)d, sizeof(float), i % 4);
+            for (int64_t j = 0; j < m; j++) {
+                gi8i_attention_args one = args;
+                one.q += j * (d + 2);
+                one.y = expected + j * d;
+                one.n = n + j;
+                one.m = 1;
+                gi8i_attention_scalar(&one);
+            }
+            guarded y = guarded_new((size_t)(d * m), sizeof(float), i % 4);
             args.y = y.data;
+            args.n = n;
+            args.m = m;
             fn(&args);
-            assert_same_floats(expected, y.data, d, name);
+            assert_same_floats(expected, y.data, d * m, name);
             guarded_free(&y, name);
+            free(q_block);
             free(k_block);
             free(v_block);
             free(converted);

@@ -240,18 +240,35 @@ static void test_attention(void **state) {
     }
     const attention_shape prompt = {GI8_TYPE_F16, 64, 600, 4, 2, 1, 70, 0.125f};
     check_attention(&rng, &prompt, long_positions, zeros);
+    /* Tiles of queries across the border of a block of keys. */
+    for (int i = 0; i < 70; i++) {
+        long_positions[i] = i;
+    }
+    const attention_shape prompts[] = {
+        {GI8_TYPE_F16, 50, 70, 2, 2, 1, 70, 0.14f}, {GI8_TYPE_F32, 80, 70, 2, 1, 1, 70, 0.11f},
+        {GI8_TYPE_F16, 96, 70, 1, 1, 1, 67, 0.1f},  {GI8_TYPE_F16, 128, 70, 1, 1, 1, 70, 0.09f},
+        {GI8_TYPE_F32, 3, 70, 3, 3, 1, 5, 1.0f},    {GI8_TYPE_F16, 256, 70, 1, 1, 1, 70, 0.06f},
+    };
+    for (size_t i = 0; i < sizeof prompts / sizeof *prompts; i++) {
+        check_attention(&rng, &prompts[i], long_positions, zeros);
+    }
 }
 
-/* A token gives the same bits alone as in a batch. */
+/* A token gives the same bits alone as in a batch: runs of consecutive positions, long and short,
+ * of two sequences, and tokens that continue nothing. */
 static void test_attention_batch_invariance(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(56);
-    enum { D = 20, C = 50, H = 4, T = 9 };
+    enum { D = 20, C = 150, H = 4, S = 2, T = 70 };
     float *q = op_random(&rng, D * H * T, -2.0f, 2.0f);
-    float *k = op_random(&rng, D * C * H, -2.0f, 2.0f);
-    float *v = op_random(&rng, D * C * H, -2.0f, 2.0f);
-    const int32_t positions[T] = {0, 49, 3, 16, 31, 20, 20, 8, 47};
-    const int32_t sequences[T] = {0};
+    float *k = op_random(&rng, D * C * H * S, -2.0f, 2.0f);
+    float *v = op_random(&rng, D * C * H * S, -2.0f, 2.0f);
+    int32_t positions[T] = {0, 49, 3, 16, 31, 20, 20, 8, 147, 148, 149, 150};
+    int32_t sequences[T] = {0};
+    for (int t = 12; t < T; t++) {
+        sequences[t] = t >= 40 && t < 47;
+        positions[t] = t < 40 ? 50 + t : t < 47 ? t - 40 : t;
+    }
     float *batch = NULL;
     for (int t = -1; t < T; t++) {
         op_case c;
@@ -260,15 +277,15 @@ static void test_attention_batch_invariance(void **state) {
         int64_t first = t < 0 ? 0 : t;
         gi8_tensor *tq =
             op_float_input(&c, GI8_TYPE_F32, (int64_t[]){D, H, n, 1}, q + first * D * H);
-        gi8_tensor *tk = op_float_input(&c, GI8_TYPE_F16, (int64_t[]){D, C, H, 1}, k);
-        gi8_tensor *tv = op_float_input(&c, GI8_TYPE_F16, (int64_t[]){D, C, H, 1}, v);
+        gi8_tensor *tk = op_float_input(&c, GI8_TYPE_F16, (int64_t[]){D, C, H, S}, k);
+        gi8_tensor *tv = op_float_input(&c, GI8_TYPE_F16, (int64_t[]){D, C, H, S}, v);
         gi8_tensor *tp = op_input(&c, GI8_TYPE_I32, (int64_t[]){n, 1, 1, 1}, positions + first);
         gi8_tensor *ts = op_input(&c, GI8_TYPE_I32, (int64_t[]){n, 1, 1, 1}, sequences + first);
         float *y = op_run(&c, gi8_attention(c.ctx, tq, tk, tv, tp, ts, 0.2f));
         if (t < 0) {
             batch = y;
         } else {
-            assert_memory_equal(y, batch + t * D * H, D * H * sizeof *y);
+            assert_true(op_same_bits(GI8_TYPE_F32, y, batch + t * D * H, D * H));
             free(y);
         }
         op_end(&c);
@@ -279,36 +296,75 @@ static void test_attention_batch_invariance(void **state) {
     free(v);
 }
 
-/* What lies beyond a token's position is not read into its result, be it NaN. */
-static void test_attention_is_causal(void **state) {
+/* q as the query part of a fused [3 D, H, T] tensor. */
+static void test_attention_of_a_view(void **state) {
     (void)state;
-    enum { D = 16, C = 40 };
-    float q[D * 2];
-    float k[D * C];
-    float v[D * C];
-    for (int i = 0; i < D * C; i++) {
-        k[i] = i < D * 18 ? 1.0f : NAN;
-        v[i] = i < D * 18 ? (float)(i % D) : NAN;
+    test_rng rng = test_rng_seeded(57);
+    enum { D = 18, H = 3, T = 15 };
+    float *data = op_random(&rng, 3 * D * H * T, -1.0f, 1.0f);
+    int32_t positions[T];
+    const int32_t sequences[T] = {0};
+    for (int t = 0; t < T; t++) {
+        positions[t] = t;
     }
-    for (int i = 0; i < D * 2; i++) {
-        q[i] = 1.0f;
-    }
-    const int32_t positions[2] = {17, 18};
-    const int32_t sequences[2] = {0, 0};
     op_case c;
     op_begin(&c);
-    gi8_tensor *tq = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){D, 1, 2, 1}, q);
-    gi8_tensor *tk = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){D, C, 1, 1}, k);
-    gi8_tensor *tv = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){D, C, 1, 1}, v);
-    gi8_tensor *tp = op_input(&c, GI8_TYPE_I32, (int64_t[]){2, 1, 1, 1}, positions);
-    gi8_tensor *ts = op_input(&c, GI8_TYPE_I32, (int64_t[]){2, 1, 1, 1}, sequences);
-    float *y = op_run(&c, gi8_attention(c.ctx, tq, tk, tv, tp, ts, 1.0f));
-    for (int d = 0; d < D; d++) {
-        op_assert_close(y[d], (double)d, 1e-5, "causal", d);
-        assert_true(isnan(y[D + d]));
-    }
+    gi8_tensor *wide = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){3 * D, H, T, 1}, data);
+    gi8_tensor *k = op_float_input(&c, GI8_TYPE_F16, (int64_t[]){D, T, H, 1}, data);
+    gi8_tensor *v = op_float_input(&c, GI8_TYPE_F16, (int64_t[]){D, T, H, 1}, data + D * H * T);
+    gi8_tensor *p = op_input(&c, GI8_TYPE_I32, (int64_t[]){T, 1, 1, 1}, positions);
+    gi8_tensor *s = op_input(&c, GI8_TYPE_I32, (int64_t[]){T, 1, 1, 1}, sequences);
+    gi8_tensor *view =
+        gi8_view_3d(c.ctx, wide, D, H, T, wide->nb[1], wide->nb[2], D * sizeof(float));
+    float *y = op_run(&c, gi8_attention(c.ctx, view, k, v, p, s, 0.3f));
+    float *same = op_run(&c, gi8_attention(c.ctx, gi8_cont(c.ctx, view), k, v, p, s, 0.3f));
+    assert_memory_equal(y, same, D * H * T * sizeof *y);
     free(y);
+    free(same);
+    free(data);
     op_end(&c);
+}
+
+/* What lies beyond a token's position is not read into its result, be it NaN or Inf: in the last
+ * block of keys, in whole blocks, and where later tokens of the same tile do see it. */
+static void test_attention_is_causal(void **state) {
+    (void)state;
+    enum { D = 18, C = 160, T = 40 };
+    static float q[D * T];
+    static float k[D * C];
+    static float v[D * C];
+    int32_t positions[T];
+    const int32_t sequences[T] = {0};
+    for (int i = 0; i < D * T; i++) {
+        q[i] = 1.0f;
+    }
+    for (int begin = 3; begin < 120; begin += 13) {
+        const int first_bad = begin + 2 * begin % T;
+        for (int i = 0; i < D * C; i++) {
+            bool bad = i / D >= first_bad;
+            k[i] = bad ? NAN : 1.0f;
+            v[i] = bad ? (i % 2 == 0 ? NAN : INFINITY) : (float)(i % D);
+        }
+        for (int t = 0; t < T; t++) {
+            positions[t] = begin + t;
+        }
+        op_case c;
+        op_begin(&c);
+        gi8_tensor *tq = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){D, 1, T, 1}, q);
+        gi8_tensor *tk = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){D, C, 1, 1}, k);
+        gi8_tensor *tv = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){D, C, 1, 1}, v);
+        gi8_tensor *tp = op_input(&c, GI8_TYPE_I32, (int64_t[]){T, 1, 1, 1}, positions);
+        gi8_tensor *ts = op_input(&c, GI8_TYPE_I32, (int64_t[]){T, 1, 1, 1}, sequences);
+        float *y = op_run(&c, gi8_attention(c.ctx, tq, tk, tv, tp, ts, 1.0f));
+        for (int t = 0; t < T; t++) {
+            for (int d = 0; d < D; d++) {
+                double expected = positions[t] < first_bad ? (double)d : (double)NAN;
+                op_assert_close(y[t * D + d], expected, 1e-5, "causal", t * D + d);
+            }
+        }
+        free(y);
+        op_end(&c);
+    }
 }
 
 int main(void) {
@@ -319,6 +375,7 @@ int main(void) {
         cmocka_unit_test(test_kv_store),
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_attention_batch_invariance),
+        cmocka_unit_test(test_attention_of_a_view),
         cmocka_unit_test(test_attention_is_causal),
     };
     return cmocka_run_group_tests(tests, op_backends_create, op_backends_free);

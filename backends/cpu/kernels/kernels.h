@@ -30,6 +30,8 @@
 #define GI8I_BLOCK_N 64
 /* Outlier columns that the kernel for them works on at a time, at most. */
 #define GI8I_OUTLIER_COLUMNS 128
+/* Queries of one call of the attention kernel, at most. */
+#define GI8I_ATTENTION_TILE 12
 
 /* y[m][n] = sum over k of w[n][k] * x[m][k] in fp32 with fused multiply-add: lane k mod 16 of 16
  * accumulators, k ascending (zeros make up the last 16), then the lanes as f_sum() does. */
@@ -110,19 +112,22 @@ typedef void gi8i_layer_norm_fn(const float *x, const float *gain, const float *
 typedef void gi8i_soft_max_fn(const float *x, const float *mask, bool repeat, float factor,
                               float *y, int64_t n);
 
-/* One query against the keys and values of positions 0 .. n - 1, n >= 1: blocks of 16 keys, a
- * running maximum and sum (Milakov and Gimelshein 2018, algorithm 3). The result does not depend on
- * what else is computed in the call. */
+/* Queries at consecutive positions of one sequence: query i against the keys and values of
+ * positions 0 .. n + i - 1, in blocks of 64 with a running maximum and sum (Milakov and Gimelshein
+ * 2018, algorithm 3). The result of a query does not depend on the others of the call, and nothing
+ * is read of a position that none of them sees. */
 typedef struct gi8i_attention_args {
-    const float *q; /* [d] */
-    gi8_type type; /* of k and v: F32 or F16 */
-    const char *k; /* n rows of d elements */
+    const float *q; /* m rows of d elements */
+    gi8_type type;  /* of k and v: F32 or F16 */
+    const char *k;  /* n + m - 1 rows of d elements */
     const char *v;
+    float *y; /* m rows of d elements */
+    size_t q_stride_bytes;
     size_t k_stride_bytes;
     size_t v_stride_bytes;
-    float *y; /* [d] */
+    size_t y_stride_bytes;
     float scale;
-    int64_t d, n;
+    int64_t d, n, m; /* d, n >= 1; 1 <= m <= GI8I_ATTENTION_TILE */
 } gi8i_attention_args;
 typedef void gi8i_attention_fn(const gi8i_attention_args *args);
 
