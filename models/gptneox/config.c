@@ -8,8 +8,6 @@
 #include "file.h"
 #include "json.h"
 
-#define MAX_CONFIG_SIZE ((size_t)4 << 20)
-
 /* Far above any model of the family, and low enough that no product of them leaves 64 bits. */
 #define MAX_VOCAB (1 << 24)
 #define MAX_LAYERS 1024
@@ -227,7 +225,7 @@ gi8_status gptneoxi_config_load(gptneox_config *config, const char *dir, gi8_err
         return GI8_ERR_MEMORY;
     }
     gi8_error failure = GI8_ERROR_INIT; /* the caller may not want the sentence */
-    json_t *root = gptneoxi_json_load(path, MAX_CONFIG_SIZE, &failure);
+    json_t *root = gptneoxi_json_load(path, GPTNEOXI_MAX_CONFIG_SIZE, &failure);
     reader r = {root, path, &failure, failure.status};
     /* The defaults of transformers' GPTNeoXConfig. */
     gptneox_config result = {

@@ -11,9 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* GI8_ERR_IO with the system's reason; unlike strerror(), strerror_r() is safe in any thread. */
-static gi8_status io_error(gi8_error *error, const char *path, const char *what, int number) {
-    char reason[128];
+gi8_status gptneoxi_io_error(gi8_error *error, const char *path, const char *what, int number) {
+    char reason[128]; /* unlike strerror(), strerror_r() is safe in any thread */
     if (strerror_r(number, reason, sizeof reason) != 0) {
         snprintf(reason, sizeof reason, "error %d", number);
     }
@@ -44,13 +43,13 @@ bool gptneoxi_path_exists(const char *path) {
 gi8_status gptneoxi_dir_check(const char *dir, gi8_error *error) {
     struct stat info;
     if (stat(dir, &info) != 0) {
-        return io_error(error, dir, "cannot open the directory", errno);
+        return gptneoxi_io_error(error, dir, "cannot open the directory", errno);
     }
     if (!S_ISDIR(info.st_mode)) {
         return gi8_error_set(error, GI8_ERR_IO, "%s: expected a directory, found a file", dir);
     }
     if (access(dir, R_OK | X_OK) != 0) {
-        return io_error(error, dir, "cannot read the directory", errno);
+        return gptneoxi_io_error(error, dir, "cannot read the directory", errno);
     }
     return GI8_OK;
 }
@@ -60,13 +59,13 @@ gi8_status gptneoxi_file_open(gptneoxi_file *file, const char *path, gi8_error *
     /* O_NONBLOCK: a named pipe must not make us wait for its writer. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
-        return io_error(error, path, "cannot open the file", errno);
+        return gptneoxi_io_error(error, path, "cannot open the file", errno);
     }
     file->fd = fd;
     struct stat info;
     gi8_status status = GI8_OK;
     if (fstat(fd, &info) != 0) {
-        status = io_error(error, path, "cannot read the file's size", errno);
+        status = gptneoxi_io_error(error, path, "cannot read the file's size", errno);
     } else if (!S_ISREG(info.st_mode)) {
         status = gi8_error_set(error, GI8_ERR_IO, "%s: expected a regular file, found %s", path,
                                S_ISDIR(info.st_mode) ? "a directory" : "something else");
@@ -103,7 +102,7 @@ gi8_status gptneoxi_file_read(const gptneoxi_file *file, uint64_t offset, void *
             continue;
         }
         if (n < 0) {
-            return io_error(error, file->path, "cannot read the file", errno);
+            return gptneoxi_io_error(error, file->path, "cannot read the file", errno);
         }
         if (n == 0) {
             return gi8_error_set(error, GI8_ERR_IO,

@@ -14,6 +14,10 @@ typedef struct gptneoxi_file {
     char *path;
 } gptneoxi_file;
 
+/* GI8_ERR_IO with a sentence of path, what could not be done, and the system's reason for `number`, an
+ * errno. */
+gi8_status gptneoxi_io_error(gi8_error *error, const char *path, const char *what, int number);
+
 /* DIR/NAME in memory for free(), or NULL with GI8_ERR_MEMORY. */
 char *gptneoxi_path_join(const char *dir, const char *name, gi8_error *error);
 

@@ -99,6 +99,26 @@ GI8_API gptneox_model *gptneox_model_load(const char *dir, gi8_backend *backend,
                                           const gptneox_model_params *params, gi8_error *error);
 GI8_API void gptneox_model_free(gptneox_model *model);
 
+/* Writes a model with int8 weights as transformers with bitsandbytes writes it: model.safetensors with
+ * codes (P.weight), their row maxima (P.SCB) and weight_format 0, norms and biases in F32, embedding and
+ * head as they are kept; config.json as it was with a quantization_config; the files of the tokenizer
+ * and generation_config.json, copied. gptneox_model_load() then takes the codes as they are: the same
+ * model to the last bit, without quantizing and from half as many bytes. The directory that the model
+ * was loaded from must still be there.
+ *
+ * `dir` is made if it is absent, its parent is not. Each file gets its name when it is complete and on
+ * the disk, config.json last: what an interrupted call leaves is no checkpoint. With `overwrite` a
+ * checkpoint in `dir` is removed first.
+ *   GI8_ERR_ARGUMENT     model or dir NULL; `dir` is where the model was loaded from
+ *   GI8_ERR_UNSUPPORTED  the model was not loaded with GPTNEOX_WEIGHTS_INT8
+ *   GI8_ERR_IO           a file that cannot be read or written: no space, no permission, ...;
+ *                        `dir` holds a checkpoint and `overwrite` is false
+ *   GI8_ERR_FORMAT       config.json was changed meanwhile
+ *   GI8_ERR_MEMORY, GI8_ERR_DEVICE
+ * Any number of threads may use the model meanwhile. */
+GI8_API gi8_status gptneox_model_save(const gptneox_model *model, const char *dir, bool overwrite,
+                                      gi8_error *error);
+
 /* The model's configuration, and its tokenizer (NULL where the directory has none). They live as long
  * as the model. NULL for NULL. */
 GI8_API const gptneox_config *gptneox_model_config(const gptneox_model *model);

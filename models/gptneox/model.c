@@ -1,6 +1,8 @@
 /* model.c - loading a directory: first what is quick to check. */
+#define _XOPEN_SOURCE 700 /* realpath */
 #include "model.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "config.h"
@@ -31,6 +33,18 @@ static gi8_status load_tokenizer(gptneox_model *model, const char *dir, gi8_erro
     return status;
 }
 
+/* Keeps the directory's name for gptneox_model_save(), whatever the working directory is then. */
+static gi8_status keep_dir(gptneox_model *model, const char *dir, gi8_error *error) {
+    gi8_status status = gptneoxi_dir_check(dir, error);
+    if (status == GI8_OK) {
+        model->dir = realpath(dir, NULL);
+        if (model->dir == NULL) {
+            status = gptneoxi_io_error(error, dir, "cannot open the directory", errno);
+        }
+    }
+    return status;
+}
+
 static gi8_status check_params(const gptneox_model_params *params, gi8_error *error) {
     switch (params->weights) {
     case GPTNEOX_WEIGHTS_INT8:
@@ -58,7 +72,8 @@ gptneox_model *gptneox_model_load(const char *dir, gi8_backend *backend,
         return NULL;
     }
     model->backend = backend;
-    if (check_params(params, error) != GI8_OK || gptneoxi_dir_check(dir, error) != GI8_OK ||
+    model->threshold = params->threshold;
+    if (check_params(params, error) != GI8_OK || keep_dir(model, dir, error) != GI8_OK ||
         gptneoxi_config_load(&model->config, dir, error) != GI8_OK ||
         load_tokenizer(model, dir, error) != GI8_OK ||
         gptneoxi_weights_load(&model->weights, dir, &model->config, backend, params, error) !=
@@ -75,6 +90,7 @@ void gptneox_model_free(gptneox_model *model) {
     }
     gptneoxi_weights_free(&model->weights, &model->config);
     gptneox_tokenizer_free(model->tokenizer);
+    free(model->dir);
     free(model);
 }
 

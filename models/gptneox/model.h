@@ -9,6 +9,8 @@ struct gptneox_model {
     gptneoxi_weights weights;
     gptneox_tokenizer *tokenizer; /* NULL where the directory has none */
     gi8_backend *backend;
+    char *dir;       /* where it was loaded from, without symbolic links */
+    float threshold; /* of outliers */
 };
 
 #endif
