@@ -47,13 +47,11 @@ typedef struct gi8i_mul_mat_args {
 } gi8i_mul_mat_args;
 typedef void gi8i_mul_mat_fn(const gi8i_mul_mat_args *args);
 
-/* is_outlier[i] |= |x[i]| >= threshold; Inf is one, NaN is not. threshold > 0. */
-typedef void gi8i_mark_outliers_fn(const float *x, int64_t k, float threshold, uint8_t *is_outlier);
-
-/* One row of gi8_int8_quantize_rows(): codes q[0..k), zeros up to the next multiple of
- * GI8I_CODES_ALIGN, and their sum. `skip` marks columns whose code is 0; NULL: none. */
-typedef void gi8i_quantize_fn(const float *x, int64_t k, float threshold, const uint8_t *skip,
-                              int8_t *q, float *absmax, int32_t *sum);
+/* One row of gi8_int8_quantize_rows() without outlier columns: codes q[0..k), zeros up to the next
+ * multiple of GI8I_CODES_ALIGN, and their sum. On the way marks[i] becomes 1 where |x[i]| >= threshold
+ * > 0 (Inf is, NaN is not), and stays as it is elsewhere. `marks` may be NULL. */
+typedef void gi8i_quantize_fn(const float *x, int64_t k, float threshold, uint8_t *marks, int8_t *q,
+                              float *absmax, int32_t *sum);
 
 /* gi8_int8_quantize_weight_panels() for the 16 rows of one panel: w [k, 16] of a float type at any
  * address, absmax [16]. Where a row holds NaN or Inf its absmax is NaN. */

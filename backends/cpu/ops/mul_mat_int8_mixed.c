@@ -1,8 +1,8 @@
 /* mul_mat_int8_mixed.c - LLM.int8() (Dettmers et al. 2022) in three passes, each shared among the
  * threads:
  *
- *   mark       which columns hold an outlier, in any row of the call
- *   quantize   each row of x to codes; its outliers to a compact list
+ *   quantize   each row of x to codes, and marks on the columns that hold an outlier
+ *   outliers   x at those columns to a compact list; column mode: their codes to 0
  *   product    block by block of y: exact int8 sums, the outlier columns in double, one rounding
  *
  * Integers are exact and the rest is computed in double in one order (int8_finish, int8_outliers),
@@ -23,6 +23,7 @@ typedef struct block_memory {
     _Alignas(64) double scale[GI8I_BLOCK_N];
     _Alignas(64) float bias[GI8I_BLOCK_N];
     _Alignas(64) float y[GI8I_BLOCK_N];
+    bool marked;    /* this thread has zeroed its marks */
     int64_t packed; /* the first row of w that is in this thread's panels; -1: none */
 } block_memory;
 
@@ -38,7 +39,7 @@ typedef struct mixed_job {
     int8_t *q;           /* [k_padded, m] codes */
     int32_t *q_sum;      /* [m] */
     float *absmax;       /* [m] */
-    uint8_t *is_outlier; /* [k] */
+    uint8_t *marks;      /* [k, n_threads] columns in which a thread found an outlier */
     int32_t *outliers;   /* [k] the marked columns, ascending */
     float *x_outliers;   /* [k, m] x at those columns, rows of n_outliers elements */
     float *rows;         /* [k, n_threads] a row of x as fp32, where x is of another type */
@@ -86,8 +87,8 @@ static void lay_out(mixed_job *job, layout *l, const gi8_tensor *node, int n_thr
         job->rows = take(l, job->k, n_threads, sizeof *job->rows);
     }
     if (job->params->threshold > 0.0f) {
-        job->is_outlier = take(l, job->k, 1, sizeof *job->is_outlier);
-        job->outliers = take(l, job->k, 1, sizeof *job->outliers);
+        job->marks = take(l, job->k_padded, n_threads, sizeof *job->marks);
+        job->outliers = take(l, job->k_padded, 1, sizeof *job->outliers);
         job->x_outliers = take(l, job->k, job->m, sizeof *job->x_outliers);
     }
 }
@@ -99,63 +100,78 @@ static size_t mixed_scratch_bytes(const gi8_tensor *node, int n_threads) {
     return l.overflow ? SIZE_MAX : l.used;
 }
 
-/* Elements [first, first + count) of a row of x as fp32. */
-static const float *load_x(const mixed_job *job, int64_t row, int64_t first, int64_t count,
-                           int thread) {
+/* A row of x as fp32. */
+static const float *load_x(const mixed_job *job, int64_t row, int thread) {
     const gi8_tensor *x = job->step->node->src[3];
-    const char *src = (const char *)job->step->src[3] + gi8i_row_offset(x, row) +
-                      (size_t)first * gi8_type_size(x->type);
+    const char *src = (const char *)job->step->src[3] + gi8i_row_offset(x, row);
     if (x->type == GI8_TYPE_F32) {
         return (const float *)(const void *)src;
     }
     float *copy = job->rows + thread * job->k;
-    gi8_convert_to_fp32(x->type, src, count, copy);
+    gi8_convert_to_fp32(x->type, src, job->k, copy);
     return copy;
-}
-
-/* ---- mark ---- */
-
-static void mark_columns(void *arg, int64_t begin, int64_t end, int thread) {
-    const mixed_job *job = arg;
-    memset(job->is_outlier + begin, 0, (size_t)(end - begin));
-    for (int64_t row = 0; row < job->m; row++) {
-        job->run->kernels->mark_outliers(load_x(job, row, begin, end - begin, thread), end - begin,
-                                         job->params->threshold, job->is_outlier + begin);
-    }
-}
-
-static void find_outliers(mixed_job *job) {
-    /* Pieces of whole cache lines of marks, so that no two threads write to one. */
-    int64_t grain = (gi8i_grain(job->m, 32768) + 63) / 64 * 64;
-    gi8i_pool_run(job->run->pool, job->k, grain, mark_columns, job);
-    int64_t count = 0;
-    for (int64_t i = 0; i < job->k; i += 8) {
-        uint64_t marks = 0;
-        memcpy(&marks, job->is_outlier + i, (size_t)(job->k - i < 8 ? job->k - i : 8));
-        for (int64_t j = i; marks != 0 && j < i + 8 && j < job->k; j++) {
-            job->outliers[count] = (int32_t)j;
-            count += job->is_outlier[j];
-        }
-    }
-    job->n_outliers = count;
 }
 
 /* ---- quantize ---- */
 
 static void quantize_rows(void *arg, int64_t begin, int64_t end, int thread) {
     const mixed_job *job = arg;
+    uint8_t *marks = NULL;
+    if (job->marks != NULL) {
+        marks = job->marks + thread * job->k_padded;
+        if (!job->blocks[thread].marked) {
+            memset(marks, 0, (size_t)job->k_padded);
+            job->blocks[thread].marked = true;
+        }
+    }
+    for (int64_t row = begin; row < end; row++) {
+        job->run->kernels->quantize(load_x(job, row, thread), job->k, job->params->threshold, marks,
+                                    job->q + row * job->k_padded, job->absmax + row,
+                                    job->q_sum + row);
+    }
+}
+
+/* ---- outliers ---- */
+
+/* Unites the marks of all threads and lists the marked columns. */
+static void list_outliers(mixed_job *job, int n_threads) {
+    uint8_t *all = NULL;
+    for (int t = 0; t < n_threads; t++) {
+        if (!job->blocks[t].marked) {
+            continue;
+        }
+        uint8_t *marks = job->marks + t * job->k_padded;
+        for (int64_t k = 0; all != NULL && k < job->k_padded; k++) {
+            all[k] |= marks[k];
+        }
+        all = all != NULL ? all : marks;
+    }
+    for (int64_t k = 0; all != NULL && k < job->k_padded; k += 8) {
+        uint64_t eight;
+        memcpy(&eight, all + k, sizeof eight);
+        for (int64_t i = k; eight != 0 && i < k + 8; i++) {
+            job->outliers[job->n_outliers] = (int32_t)i;
+            job->n_outliers += all[i];
+        }
+    }
+}
+
+static void gather_outliers(void *arg, int64_t begin, int64_t end, int thread) {
+    const mixed_job *job = arg;
     float threshold = job->params->threshold;
     bool by_column = job->params->outliers == GI8_OUTLIERS_COLUMN;
-    const uint8_t *skip = by_column && job->n_outliers > 0 ? job->is_outlier : NULL;
     for (int64_t row = begin; row < end; row++) {
-        const float *x = load_x(job, row, 0, job->k, thread);
-        job->run->kernels->quantize(x, job->k, threshold, skip, job->q + row * job->k_padded,
-                                    job->absmax + row, job->q_sum + row);
+        const float *x = load_x(job, row, thread);
+        int8_t *q = job->q + row * job->k_padded;
         for (int64_t i = 0; i < job->n_outliers; i++) {
-            float value = x[job->outliers[i]];
-            /* A column of another row's outlier: this row's entry went through int8. */
-            bool is_zero = !by_column && !(fabsf(value) >= threshold);
-            job->x_outliers[row * job->n_outliers + i] = is_zero ? 0.0f : value;
+            int64_t k = job->outliers[i];
+            /* Token by token, what is small in this row went through int8. */
+            bool keep = by_column || fabsf(x[k]) >= threshold;
+            job->x_outliers[row * job->n_outliers + i] = keep ? x[k] : 0.0f;
+            if (by_column) {
+                job->q_sum[row] -= q[k];
+                q[k] = 0;
+            }
         }
     }
 }
@@ -282,15 +298,20 @@ static void run_mixed(const gi8i_cpu_run *run, const gi8_step *step) {
     mixed_job job = {.run = run, .step = step};
     layout l = {.base = run->scratch};
     lay_out(&job, &l, step->node, gi8i_pool_n_threads(run->pool));
-    if (job.params->threshold > 0.0f) {
-        find_outliers(&job);
+    int n_threads = gi8i_pool_n_threads(run->pool);
+    for (int i = 0; i < n_threads; i++) {
+        job.blocks[i].marked = false;
+        job.blocks[i].packed = -1;
+    }
+    gi8i_pool_run(run->pool, job.m, gi8i_grain(job.k, 16384), quantize_rows, &job);
+    if (job.marks != NULL) {
+        list_outliers(&job, n_threads);
+    }
+    if (job.n_outliers > 0) {
+        gi8i_pool_run(run->pool, job.m, gi8i_grain(job.n_outliers, 4096), gather_outliers, &job);
     }
     run->outliers->columns += job.k;
     run->outliers->outlier_columns += job.n_outliers;
-    gi8i_pool_run(run->pool, job.m, gi8i_grain(job.k, 16384), quantize_rows, &job);
-    for (int i = 0; i < gi8i_pool_n_threads(run->pool); i++) {
-        job.blocks[i].packed = -1;
-    }
     int64_t blocks_n = (job.n + GI8I_BLOCK_N - 1) / GI8I_BLOCK_N;
     int64_t rows = job.m < BLOCK_M ? job.m : BLOCK_M;
     int64_t cost = (rows + 7) / 8 * job.k * GI8I_BLOCK_N;

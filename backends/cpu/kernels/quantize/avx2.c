@@ -25,30 +25,40 @@ static inline __m256i magnitude_bits(__m256 x) {
     return _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x7fffffff));
 }
 
-static inline void block_max(const float *x, int32_t small_below, block *largest_small,
-                             block *largest) {
+/* Marks the numbers among eight that are not small. */
+static void mark(uint8_t *marks, __m256i bits, __m256i small) {
+    __m256i nan = _mm256_cmpgt_epi32(bits, _mm256_set1_epi32(0x7f800000));
+    int spared = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_or_si256(small, nan)));
+    for (int i = 0; i < 8; i++) {
+        if ((spared >> i & 1) == 0) {
+            marks[i] = 1;
+        }
+    }
+}
+
+static inline void block_max(const float *x, int32_t small_below, uint8_t *marks,
+                             block *largest_small, block *largest) {
     __m256i limit = _mm256_set1_epi32(small_below);
     for (int i = 0; i < 64; i += 8) {
         __m256i bits = magnitude_bits(_mm256_loadu_ps(x + i));
         __m256i small = _mm256_cmpgt_epi32(limit, bits);
         *largest = _mm256_max_epi32(*largest, bits);
         *largest_small = _mm256_max_epi32(*largest_small, _mm256_and_si256(bits, small));
+        if (marks != NULL && _mm256_movemask_epi8(small) != -1) { /* rare */
+            mark(marks + i, bits, small);
+        }
     }
 }
 
 /* Eight codes as int32. */
-static inline __m256i codes_of(const float *x, __m256i limit, const uint8_t *skip, __m256 c) {
+static inline __m256i codes_of(const float *x, __m256i limit, __m256 c) {
     __m256 v = _mm256_loadu_ps(x);
     __m256i keep = _mm256_cmpgt_epi32(limit, magnitude_bits(v));
-    if (skip != NULL) {
-        __m256i flags = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)skip));
-        keep = _mm256_and_si256(keep, _mm256_cmpeq_epi32(flags, _mm256_setzero_si256()));
-    }
     return _mm256_and_si256(_mm256_cvtps_epi32(_mm256_mul_ps(v, c)), keep);
 }
 
-static inline void block_codes(const float *x, int32_t small_below, const uint8_t *skip,
-                               float factor, int8_t *q, block *sum) {
+static inline void block_codes(const float *x, int32_t small_below, float factor, int8_t *q,
+                               block *sum) {
     __m256i limit = _mm256_set1_epi32(small_below);
     __m256 c = _mm256_set1_ps(factor);
     /* The packs work within 128-bit halves; this puts the groups of four bytes back in order. */
@@ -56,8 +66,7 @@ static inline void block_codes(const float *x, int32_t small_below, const uint8_
     for (int i = 0; i < 64; i += 32) {
         __m256i codes[4];
         for (int j = 0; j < 4; j++) {
-            const uint8_t *flags = skip != NULL ? skip + i + 8 * j : NULL;
-            codes[j] = codes_of(x + i + 8 * j, limit, flags, c);
+            codes[j] = codes_of(x + i + 8 * j, limit, c);
             *sum = _mm256_add_epi32(*sum, codes[j]);
         }
         __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(codes[0], codes[1]),
@@ -68,7 +77,7 @@ static inline void block_codes(const float *x, int32_t small_below, const uint8_
 
 #include "body.h"
 
-void gi8i_quantize_avx2(const float *x, int64_t k, float threshold, const uint8_t *skip, int8_t *q,
+void gi8i_quantize_avx2(const float *x, int64_t k, float threshold, uint8_t *marks, int8_t *q,
                         float *absmax, int32_t *sum) {
-    quantize_row(x, k, threshold, skip, q, absmax, sum);
+    quantize_row(x, k, threshold, marks, q, absmax, sum);
 }

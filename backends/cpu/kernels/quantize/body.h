@@ -1,7 +1,7 @@
 /* body.h - quantize in blocks of 64 elements. The including file has a `block`, and with it
- *   void block_max(const float *x, int32_t small_below, block *largest_small, block *largest)
- *   void block_codes(const float *x, int32_t small_below, const uint8_t *skip, float factor,
- *                    int8_t *q, block *sum)
+ *   void block_max(const float *x, int32_t small_below, uint8_t *marks, block *largest_small,
+ *                  block *largest)       marks may be NULL
+ *   void block_codes(const float *x, int32_t small_below, float factor, int8_t *q, block *sum)
  *   int32_t block_reduce_max(block), block_reduce_add(block), block block_zero(void)
  * Magnitudes are compared as bit patterns: NaN lies above Inf.
  */
@@ -24,28 +24,23 @@ static inline float from_bits(int32_t bits) {
     return f;
 }
 
-static inline void quantize_row(const float *x, int64_t k, float threshold, const uint8_t *skip,
-                                int8_t *q, float *absmax, int32_t *sum) {
+static inline void quantize_row(const float *x, int64_t k, float threshold, uint8_t *marks, int8_t *q,
+                                float *absmax, int32_t *sum) {
     bool decompose = threshold > 0.0f;
     int32_t small_below = decompose ? bits_of(threshold) : INF_BITS;
     int64_t whole = k / BLOCK * BLOCK;
     size_t rest = (size_t)(k - whole);
     float x_rest[BLOCK] = {0.0f};
-    uint8_t skip_rest[BLOCK] = {0};
-    if (rest > 0) {
-        memcpy(x_rest, x + whole, rest * sizeof *x);
-        if (skip != NULL) {
-            memcpy(skip_rest, skip + whole, rest);
-        }
-    }
+    memcpy(x_rest, x + whole, rest * sizeof *x);
+    marks = decompose ? marks : NULL;
 
     block largest_small = block_zero();
     block largest = block_zero();
     for (int64_t i = 0; i < whole; i += BLOCK) {
-        block_max(x + i, small_below, &largest_small, &largest);
+        block_max(x + i, small_below, marks != NULL ? marks + i : NULL, &largest_small, &largest);
     }
     if (rest > 0) {
-        block_max(x_rest, small_below, &largest_small, &largest);
+        block_max(x_rest, small_below, marks != NULL ? marks + whole : NULL, &largest_small, &largest);
     }
     int32_t top = block_reduce_max(largest);
     if (top > INF_BITS || (!decompose && top == INF_BITS)) {
@@ -59,11 +54,10 @@ static inline void quantize_row(const float *x, int64_t k, float threshold, cons
     float factor = gi8_int8_factor(*absmax);
     block total = block_zero();
     for (int64_t i = 0; i < whole; i += BLOCK) {
-        block_codes(x + i, small_below, skip != NULL ? skip + i : NULL, factor, q + i, &total);
+        block_codes(x + i, small_below, factor, q + i, &total);
     }
     if (rest > 0) {
-        block_codes(x_rest, small_below, skip != NULL ? skip_rest : NULL, factor, q + whole,
-                    &total);
+        block_codes(x_rest, small_below, factor, q + whole, &total);
     }
     *sum = block_reduce_add(total);
 }
