@@ -100,8 +100,8 @@ GI8_API gptneox_model *gptneox_model_load(const char *dir, gi8_backend *backend,
 GI8_API void gptneox_model_free(gptneox_model *model);
 
 /* Writes a model with int8 weights as transformers with bitsandbytes writes it: model.safetensors with
- * codes (P.weight), their row maxima (P.SCB) and weight_format 0, norms and biases in F32, embedding and
- * head as they are kept; config.json as it was with a quantization_config; the files of the tokenizer
+ * codes (P.weight), their row maxima (P.SCB) and weight_format 0; embedding and head as they are kept;
+ * norms and biases in the embedding's type, or in F32 where they do not fit it exactly; config.json as it was with a quantization_config; the files of the tokenizer
  * and generation_config.json, copied. gptneox_model_load() then takes the codes as they are: the same
  * model to the last bit, without quantizing and from half as many bytes. The directory that the model
  * was loaded from must still be there.

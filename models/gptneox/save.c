@@ -32,13 +32,14 @@ typedef struct item {
     char name[GI8_MAX_NAME + 32];
     const gi8_tensor *leaf;        /* a leaf; NULL for the others */
     const gi8_linear_int8 *linear; /* codes; both NULL: weight_format, one byte of 0 */
-    gi8_type type;                 /* GI8_TYPE_COUNT for weight_format */
+    gi8_type type;                 /* in the file; GI8_TYPE_COUNT for weight_format */
     int n_dims;
 } item;
 
 typedef struct items {
     item *list;
     size_t n;
+    gi8_type vector_type; /* of the embedding: transformers wants norms and biases of the same */
 } items;
 
 enum { PER_LINEAR = 4, PER_LAYER = 4 + 4 * PER_LINEAR, OUTSIDE_LAYERS = 3 + PER_LINEAR };
@@ -48,11 +49,35 @@ static void add(items *all, const char *prefix, const char *stem, const char *su
     all->list[all->n++] = it;
 }
 
-/* `leaf` may be NULL: a bias that is not there. */
+/* Elements of a vector that are converted at a time. */
+enum { CHUNK = 1024 };
+
+/* Whether the values of an F32 vector survive in another type. */
+static bool fits(const gi8_tensor *vector, gi8_type type) {
+    float values[CHUNK];
+    float back[CHUNK];
+    uint16_t narrow[CHUNK];
+    for (int64_t i = 0; type != GI8_TYPE_F32 && i < vector->ne[0]; i += CHUNK) {
+        const int64_t n = vector->ne[0] - i < CHUNK ? vector->ne[0] - i : CHUNK;
+        const size_t size = (size_t)n * sizeof(float);
+        if (gi8_tensor_read(vector, (size_t)i * sizeof(float), values, size, NULL) != GI8_OK) {
+            return false; /* writing it will say why */
+        }
+        gi8_convert_from_fp32(type, values, n, narrow);
+        gi8_convert_to_fp32(type, narrow, n, back);
+        if (memcmp(values, back, size) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A norm's gain or bias, or a layer's bias; NULL where it has none. */
 static void add_vector(items *all, const char *prefix, const char *stem, const char *suffix,
                        const gi8_tensor *leaf) {
     if (leaf != NULL) {
-        add(all, prefix, stem, suffix, (item){.leaf = leaf, .type = leaf->type, .n_dims = 1});
+        const gi8_type type = fits(leaf, all->vector_type) ? all->vector_type : GI8_TYPE_F32;
+        add(all, prefix, stem, suffix, (item){.leaf = leaf, .type = type, .n_dims = 1});
     }
 }
 
@@ -69,7 +94,8 @@ static void add_int8(items *all, const char *prefix, const char *stem,
                      const gi8_linear_int8 *linear) {
     add(all, prefix, stem, "weight", (item){.linear = linear, .type = GI8_TYPE_I8, .n_dims = 2});
     add(all, prefix, stem, "weight_format", (item){.type = GI8_TYPE_COUNT});
-    add_vector(all, prefix, stem, "SCB", gi8_linear_int8_absmax(linear));
+    add(all, prefix, stem, "SCB",
+        (item){.leaf = gi8_linear_int8_absmax(linear), .type = GI8_TYPE_F32, .n_dims = 1});
     add_vector(all, prefix, stem, "bias", gi8_linear_int8_bias(linear));
 }
 
@@ -90,7 +116,8 @@ static int by_element_size(const void *a, const void *b) {
 static gi8_status list_items(const gptneox_model *model, items *all, gi8_error *error) {
     const gptneoxi_weights *w = &model->weights;
     const int32_t n_layers = model->config.num_hidden_layers;
-    *all = (items){calloc((size_t)n_layers * PER_LAYER + OUTSIDE_LAYERS, sizeof(item)), 0};
+    const size_t most = (size_t)n_layers * PER_LAYER + OUTSIDE_LAYERS;
+    *all = (items){calloc(most, sizeof(item)), 0, w->embed_in->type};
     if (all->list == NULL) {
         return gi8_error_set(error, GI8_ERR_MEMORY, "no memory for a list of %d layers", n_layers);
     }
@@ -145,6 +172,24 @@ static gi8_status write_leaf(gptneoxi_output *out, const gi8_tensor *leaf, void 
     return status;
 }
 
+/* An F32 vector in a 16-bit type. */
+static gi8_status write_narrow(gptneoxi_output *out, const gi8_tensor *vector, gi8_type type,
+                               gi8_error *error) {
+    float values[CHUNK];
+    uint16_t narrow[CHUNK];
+    gi8_status status = GI8_OK;
+    for (int64_t i = 0; status == GI8_OK && i < vector->ne[0]; i += CHUNK) {
+        const int64_t n = vector->ne[0] - i < CHUNK ? vector->ne[0] - i : CHUNK;
+        status = gi8_tensor_read(vector, (size_t)i * sizeof(float), values,
+                                 (size_t)n * sizeof(float), error);
+        if (status == GI8_OK) {
+            gi8_convert_from_fp32(type, values, n, narrow);
+            status = gptneoxi_output_write(out, narrow, (size_t)n * sizeof *narrow, error);
+        }
+    }
+    return status;
+}
+
 /* Codes in rows, whatever their layout in memory. */
 static gi8_status write_codes(gptneoxi_output *out, const gi8_linear_int8 *linear, void *buffer,
                               gi8_error *error) {
@@ -184,9 +229,15 @@ static gi8_status write_items(gptneoxi_output *out, const items *all, gi8_error 
     }
     for (size_t i = 0; status == GI8_OK && i < all->n; i++) {
         const item *it = &all->list[i];
-        status = it->leaf != NULL     ? write_leaf(out, it->leaf, buffer, error)
-                 : it->linear != NULL ? write_codes(out, it->linear, buffer, error)
-                                      : gptneoxi_output_write(out, "", 1, error);
+        if (it->linear != NULL) {
+            status = write_codes(out, it->linear, buffer, error);
+        } else if (it->leaf == NULL) {
+            status = gptneoxi_output_write(out, "", 1, error);
+        } else if (it->type != it->leaf->type) {
+            status = write_narrow(out, it->leaf, it->type, error);
+        } else {
+            status = write_leaf(out, it->leaf, buffer, error);
+        }
     }
     free(header);
     free(buffer);
