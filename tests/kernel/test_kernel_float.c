@@ -236,6 +236,35 @@ static void check_attention(test_rng *rng, gi8i_attention_fn *fn, const char *na
     }
 }
 
+/* Random bits: every kind of number, halfway cases of fp16 among them. */
+static void check_store_f16(test_rng *rng, gi8i_store_f16_fn *fn, const char *name) {
+    for (int i = 0; i < N_SIZES; i++) {
+        int64_t n = sizes[i];
+        for (int round = 0; round < 20; round++) {
+            float *x = random_floats(rng, n, -70000.0f, 70000.0f);
+            for (int64_t j = 0; j < n; j++) {
+                uint32_t bits = (uint32_t)test_rng_next(rng);
+                bits = j % 3 == 0 ? (bits & 0x8ffff000) | 0x38000000 : bits; /* halfway, about 1 */
+                if (j % 4 != 0) {
+                    memcpy(x + j, &bits, sizeof bits);
+                }
+            }
+            put_specials(rng, x, n);
+            void *block;
+            const float *from = exact_copy(x, (size_t)n, sizeof *x, 1, &block);
+            guarded y = guarded_new((size_t)n, sizeof(uint16_t), (size_t)(i % 4));
+            fn(from, n, y.data);
+            for (int64_t j = 0; j < n; j++) {
+                assert_int_equal(((const uint16_t *)y.data)[j], gi8_fp32_to_fp16(x[j]));
+            }
+            guarded_free(&y, name);
+            free(block);
+            free(x);
+        }
+    }
+}
+
+KERNEL_TEST(store_f16)
 KERNEL_TEST(unary)
 KERNEL_TEST(binary)
 KERNEL_TEST(layer_norm)
@@ -245,6 +274,7 @@ KERNEL_TEST(attention)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_store_f16),
         cmocka_unit_test(test_unary),    cmocka_unit_test(test_binary),
         cmocka_unit_test(test_layer_norm), cmocka_unit_test(test_soft_max),
         cmocka_unit_test(test_mul_mat),  cmocka_unit_test(test_attention),

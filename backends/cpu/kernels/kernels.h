@@ -129,6 +129,9 @@ typedef struct gi8i_attention_args {
 } gi8i_attention_args;
 typedef void gi8i_attention_fn(const gi8i_attention_args *args);
 
+/* y[i] = x[i] in fp16, to the nearest, ties to even; a NaN keeps its upper bits and becomes quiet. */
+typedef void gi8i_store_f16_fn(const float *x, int64_t n, uint16_t *y);
+
 /* The table that a backend uses. */
 typedef struct gi8i_kernels {
 #define GI8I_KERNEL(kernel) gi8i_##kernel##_fn *kernel;
