@@ -59,17 +59,23 @@ static inline __attribute__((always_inline)) void tile(const gi8i_int8_dot_args 
     }
 }
 
+/* All rows of q in as few tiles as it takes, of nearly equal heights: a low tile at the end would have
+ * too few sums to hide the latency of a product. */
 static inline __attribute__((always_inline)) void panels(const gi8i_int8_dot_args *args, int64_t p,
                                                          const int tile_p) {
+    int64_t n_tiles = (args->m + TILE_M - 1) / TILE_M;
     int64_t m = 0;
-    for (; m + TILE_M <= args->m; m += TILE_M) {
-        tile(args, p, m, tile_p, TILE_M);
-    }
-    for (; m + 2 <= args->m; m += 2) {
-        tile(args, p, m, tile_p, 2);
-    }
-    if (m < args->m) {
-        tile(args, p, m, tile_p, 1);
+    for (int64_t t = 0; t < n_tiles; t++) {
+        int64_t rows = args->m / n_tiles + (t < args->m % n_tiles);
+        switch (rows) { /* rows <= TILE_M <= 6 */
+        case 6: tile(args, p, m, tile_p, TILE_M < 6 ? TILE_M : 6); break;
+        case 5: tile(args, p, m, tile_p, TILE_M < 5 ? TILE_M : 5); break;
+        case 4: tile(args, p, m, tile_p, 4); break;
+        case 3: tile(args, p, m, tile_p, 3); break;
+        case 2: tile(args, p, m, tile_p, 2); break;
+        default: tile(args, p, m, tile_p, 1); break;
+        }
+        m += rows;
     }
 }
 
