@@ -1,4 +1,4 @@
-/* gptneox-quantize.c - writes the int8 form of a checkpoint, as transformers with bitsandbytes does. */
+/* gptneox-quantize.c - writes the int8 form of a checkpoint, as bitsandbytes does. */
 #define _POSIX_C_SOURCE 200809L
 
 #include <errno.h>
@@ -65,10 +65,11 @@ static int finish_output(bool written) {
 }
 
 static int print_help(void) {
-    bool written = puts("usage: gptneox-quantize -m DIR -o DIR [options]\n"
-                        "\n"
-                        "Writes a GPT-NeoX checkpoint with int8 weights, in the form of transformers with\n"
-                        "bitsandbytes (LLM.int8()): it loads without being quantized again.\n") >= 0;
+    bool written =
+        puts("usage: gptneox-quantize -m DIR -o DIR [options]\n"
+             "\n"
+             "Writes a GPT-NeoX checkpoint with int8 weights, in the form of transformers with\n"
+             "bitsandbytes (LLM.int8()): it loads without being quantized again.\n") >= 0;
     tool_options_print(&table);
     return finish_output(written);
 }
@@ -100,10 +101,10 @@ static gptneox_model *load(const quantize_options *o, gi8_backend *backend, gi8_
 
 static int print_footprint(const char *dir, const gptneox_model *model) {
     gptneox_footprint f = gptneox_model_footprint(model);
-    int n = printf("%s: %" PRIu64 " parameters, %.1f MiB of weights, %.3f of the %.1f in fp16\n", dir,
-                   f.n_parameters, (double)f.weight_bytes / (1024.0 * 1024.0),
-                   (double)f.weight_bytes / (double)f.fp16_bytes,
-                   (double)f.fp16_bytes / (1024.0 * 1024.0));
+    static const double MIB = 1024.0 * 1024.0;
+    int n = printf("%s: %" PRIu64 " parameters, %.1f MiB of weights, %.3f of the %.1f in fp16\n",
+                   dir, f.n_parameters, (double)f.weight_bytes / MIB,
+                   (double)f.weight_bytes / (double)f.fp16_bytes, (double)f.fp16_bytes / MIB);
     return finish_output(n > 0);
 }
 

@@ -9,8 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* A page of 4 KiB for every 4 KiB of weights is a fault each when they are loaded, and more than the
- * processor's table of addresses holds when they are read. */
+/* A page for every 4 KiB of weights is a fault each when they are loaded, and more of them than the
+ * processor's tables hold when they are read. */
 static void *map_pages(size_t size) {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     const size_t spare = GI8I_CPU_HUGE_PAGE;

@@ -1,4 +1,4 @@
-/* int8_weights.c - the weights of MUL_MAT_INT8_MIXED: rows of floats to codes, in rows or in panels. */
+/* int8_weights.c - the weights of MUL_MAT_INT8_MIXED: floats to codes, in rows or in panels. */
 #include <math.h>
 
 #include "float_bits.h"

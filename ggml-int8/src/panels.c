@@ -24,8 +24,8 @@ static size_t row_start(int64_t k, int64_t n) {
                     n % GI8_PANEL_ROWS * GI8_PANEL_STEP);
 }
 
-/* Group by group, so that the panel is written from front to back. `n` is a constant where the caller
- * knows it: then the loop over rows unrolls. */
+/* Group by group, so that the panel is written from front to back. `n` is a constant where the
+ * caller knows it: then the loop over rows unrolls. */
 static inline void pack_groups(const int8_t *rows, int64_t stride, int64_t n_groups, int64_t n,
                                int8_t *to) {
     for (int64_t g = 0; g < n_groups; g++, to += STRIDE, rows += GI8_PANEL_STEP) {

@@ -14,8 +14,8 @@ typedef struct gptneoxi_file {
     char *path;
 } gptneoxi_file;
 
-/* GI8_ERR_IO with a sentence of path, what could not be done, and the system's reason for `number`, an
- * errno. */
+/* GI8_ERR_IO with a sentence of path, what could not be done, and the system's reason for `number`,
+ * an errno. */
 gi8_status gptneoxi_io_error(gi8_error *error, const char *path, const char *what, int number);
 
 /* DIR/NAME in memory for free(), or NULL with GI8_ERR_MEMORY. */
@@ -37,7 +37,7 @@ void gptneoxi_file_close(gptneoxi_file *file);
 gi8_status gptneoxi_file_read(const gptneoxi_file *file, uint64_t offset, void *data, size_t size,
                               gi8_error *error);
 
-/* Says that this range will be read soon, so that the system begins to fetch it. Any range will do. */
+/* Says that a range, which may be any, will be read soon: the system begins to fetch it. */
 void gptneoxi_file_announce(const gptneoxi_file *file, uint64_t offset, uint64_t size);
 
 #endif

@@ -81,9 +81,11 @@ typedef struct gptneox_model_params {
 typedef struct gptneox_model gptneox_model;
 
 /* Loads a Hugging Face checkpoint directory as it is: config.json, tokenizer.json (optional),
- * model.safetensors or model.safetensors.index.json with its shards; F32, F16 or BF16, also mixed, or
- * int8 as transformers and bitsandbytes write it. Norms and biases become F32. With int8 weights the
- * embedding and the head keep the file's type, else they get the type of the linear layers. Memory beyond the finished model stays below 64 MiB: weights are read and quantized tile by tile.
+ * model.safetensors or model.safetensors.index.json with its shards; F32, F16 or BF16, also mixed,
+ * or int8 as transformers and bitsandbytes write it. Norms and biases become F32. With int8 weights
+ * the embedding and the head keep the file's type, else they get the type of the linear layers.
+ * Memory beyond the finished model stays below 32 MiB: weights are read and quantized tile by tile,
+ * by the threads of the backend. The progress callback is called by the caller's thread only.
  *
  * `params` may be NULL (defaults). `backend` computes for the model's sessions and must outlive it.
  * NULL on failure:
@@ -99,16 +101,17 @@ GI8_API gptneox_model *gptneox_model_load(const char *dir, gi8_backend *backend,
                                           const gptneox_model_params *params, gi8_error *error);
 GI8_API void gptneox_model_free(gptneox_model *model);
 
-/* Writes a model with int8 weights as transformers with bitsandbytes writes it: model.safetensors with
- * codes (P.weight), their row maxima (P.SCB) and weight_format 0; embedding and head as they are kept;
- * norms and biases in the embedding's type, or in F32 where they do not fit it exactly; config.json as it was with a quantization_config; the files of the tokenizer
- * and generation_config.json, copied. gptneox_model_load() then takes the codes as they are: the same
- * model to the last bit, without quantizing and from half as many bytes. The directory that the model
- * was loaded from must still be there.
+/* Writes a model with int8 weights as transformers with bitsandbytes writes it: model.safetensors
+ * with codes (P.weight), their row maxima (P.SCB) and weight_format 0; embedding and head as they are
+ * kept; norms and biases in the embedding's type, or in F32 where they do not fit it exactly;
+ * config.json as it was, with a quantization_config; the files of the tokenizer and
+ * generation_config.json, copied. gptneox_model_load() then takes the codes as they are: the same
+ * model to the last bit, without quantizing and from half as many bytes. The directory that the
+ * model was loaded from must still be there.
  *
- * `dir` is made if it is absent, its parent is not. Each file gets its name when it is complete and on
- * the disk, config.json last: what an interrupted call leaves is no checkpoint. With `overwrite` a
- * checkpoint in `dir` is removed first.
+ * `dir` is made if it is absent, its parent is not. Each file gets its name when it is complete and
+ * on the disk, config.json last: what an interrupted call leaves is no checkpoint. With `overwrite`
+ * a checkpoint in `dir` is removed first.
  *   GI8_ERR_ARGUMENT     model or dir NULL; `dir` is where the model was loaded from
  *   GI8_ERR_UNSUPPORTED  the model was not loaded with GPTNEOX_WEIGHTS_INT8
  *   GI8_ERR_IO           a file that cannot be read or written: no space, no permission, ...;

@@ -1,4 +1,4 @@
-/* safetensors_write.h - writing a .safetensors file: its header, then the tensors' bytes in order. */
+/* safetensors_write.h - the header of a .safetensors file that is written. */
 #ifndef GPTNEOXI_SAFETENSORS_WRITE_H
 #define GPTNEOXI_SAFETENSORS_WRITE_H
 
@@ -17,8 +17,8 @@ typedef struct gptneoxi_tensor_entry {
 
 /* The first bytes of the file: length and JSON, padded to a multiple of 8 bytes, with the metadata
  * {"format": "pt"} that transformers asks for. The data follows without holes, in the order of the
- * entries; readers that map the file want larger element types first. *size gets the bytes; the caller
- * frees what it gets. NULL: GI8_ERR_MEMORY. */
+ * entries; readers that map the file want larger element types first. *size gets the bytes; the
+ * caller frees what it gets. NULL: GI8_ERR_MEMORY. */
 char *gptneoxi_safetensors_header(const gptneoxi_tensor_entry *entries, size_t n, size_t *size,
                                   gi8_error *error);
 

@@ -20,8 +20,8 @@
 
 /* What lies beside the weights and is copied as it is. */
 static const char *const copied[] = {
-    "tokenizer.json",    "tokenizer_config.json",  "special_tokens_map.json", "added_tokens.json",
-    "vocab.json",        "merges.txt",             "chat_template.jinja",     "generation_config.json",
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json",     "merges.txt",            "chat_template.jinja",     "generation_config.json",
 };
 enum { N_COPIED = sizeof copied / sizeof *copied };
 
@@ -261,8 +261,8 @@ static gi8_status write_weights(const gptneox_model *model, const char *dir, gi8
 
 /* ---- config.json ----------------------------------------------------------------------------- */
 
-/* Beside the keys that mean something here, those that transformers writes too. A list of modules to
- * skip that is null leaves the output head alone, an empty one does not. */
+/* Beside the keys that mean something here, those that transformers writes too. A list of modules
+ * to skip that is null leaves the output head alone, an empty one does not. */
 static json_t *quantization_config(const gptneox_model *model) {
     json_t *skipped = model->weights.embed_out.int8 != NULL ? json_array() : json_null();
     return json_pack("{s:b, s:b, s:s, s:s, s:s, s:b, s:b, s:b, s:o, s:f, s:b, s:b, s:s}", //
@@ -298,7 +298,10 @@ static char *config_text(const gptneox_model *model, gi8_error *error) {
     json_t *root =
         path != NULL ? gptneoxi_json_load(path, GPTNEOXI_MAX_CONFIG_SIZE, error) : NULL;
     char *text = NULL;
-    if (root != NULL) {
+    if (root != NULL && !json_is_object(root)) {
+        gi8_error_set(error, GI8_ERR_FORMAT, "%s: expected an object, found %s", path,
+                      gptneoxi_json_kind(root));
+    } else if (root != NULL) {
         const bool own_head = model->weights.embed_out.int8 != NULL;
         bool ok = json_object_set_new(root, "quantization_config", quantization_config(model)) == 0;
         if (ok && own_head && model->config.tie_word_embeddings) { /* it is no longer embed_in */

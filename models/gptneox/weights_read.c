@@ -1,8 +1,8 @@
 /* weights_read.c - read tiles of whole rows, convert or quantize them, store them.
  *
- * Threads take tiles in the order of the file. Each reads its own into a buffer that stays in its cache
- * until the values are where they belong, and announces what lies some way ahead, so that a disk is
- * kept busy while weights are quantized.
+ * Threads take tiles in the order of the file. Each reads its own into a buffer that stays in its
+ * cache until the values are where they belong, and announces what lies some way ahead, so that a
+ * disk is kept busy while weights are quantized.
  */
 #define _POSIX_C_SOURCE 200809L /* pthread.h */
 #include "weights_read.h"
@@ -173,7 +173,7 @@ static int64_t take(reading *r) {
     return index;
 }
 
-/* Tiles are taken in order, so the first one that cannot be stored is always among those that were. */
+/* Tiles are taken in order, so the first one that cannot be stored is among those that were. */
 static void fail(reading *r, int64_t index, const gi8_error *error) {
     pthread_mutex_lock(&r->mutex);
     if (index < r->failed) {

@@ -1,4 +1,4 @@
-/* weights_read.h - moving one tensor of a checkpoint to where it stays, tile by tile, several at a time. */
+/* weights_read.h - moving one tensor of a checkpoint to where it stays, several tiles at a time. */
 #ifndef GPTNEOXI_WEIGHTS_READ_H
 #define GPTNEOXI_WEIGHTS_READ_H
 
@@ -26,8 +26,8 @@ typedef struct gptneoxi_tile_reader {
 /* The element type of a tensor in a file; false where it is none of F32, F16, BF16 and I8. */
 bool gptneoxi_source_type(const gptneoxi_source *source, gi8_type *type);
 
-/* The functions below take at most some MiB of memory at a time, whatever the number of threads. Where
- * several tiles fail, the first one's sentence is given. */
+/* The functions below take at most some MiB of memory at a time, whatever the number of threads.
+ * Where several tiles fail, the first one's sentence is given. */
 
 /* Fills a leaf of a float type, converting through F32. GI8_ERR_IO, GI8_ERR_NOT_FINITE (a number
  * that is too large for the leaf's type), GI8_ERR_CANCELLED, GI8_ERR_DEVICE. */

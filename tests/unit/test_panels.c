@@ -1,4 +1,5 @@
 /* test_panels.c - the panel layout against its formula, and tensors that have it. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 
 #include "ggml-int8/gi8.h"
 #include "ggml-int8/gi8_panels.h"
+#include "ggml-int8/gi8_quantize.h"
 #include "test_seed.h"
 
 /* The formula of gi8_panels.h, written out again. */
@@ -34,7 +36,8 @@ static void test_pack_and_unpack(void **state) {
             int8_t *panels = calloc(1, size);
             assert_true(rows != NULL && back != NULL && panels != NULL);
             for (int64_t i = 0; i < k * n; i++) {
-                rows[i] = (int8_t)(test_rng_int(&rng, 1, 127) * (test_rng_int(&rng, 0, 1) ? 1 : -1));
+                const int64_t sign = test_rng_int(&rng, 0, 1) ? 1 : -1;
+                rows[i] = (int8_t)(test_rng_int(&rng, 1, 127) * sign);
             }
             /* In two parts that meet anywhere. */
             int64_t split = test_rng_int(&rng, 0, n);
@@ -58,6 +61,80 @@ static void test_pack_and_unpack(void **state) {
             free(panels);
         }
     }
+}
+
+/* Rows of any place, type and number: the panels of rows quantized and packed, and their absmax. */
+static void test_quantize_into_panels(void **state) {
+    (void)state;
+    static const int64_t ks[] = {1, 5, 63, 64, 255, 256, 257, 700};
+    enum { N = 50 };
+    test_rng rng = test_rng_seeded(22);
+    for (size_t a = 0; a < sizeof ks / sizeof *ks; a++) {
+        const int64_t k = ks[a];
+        const size_t size = gi8_panels_size(k, N);
+        float *values = malloc((size_t)(k * N) * sizeof *values);
+        char *w = malloc((size_t)(k * N) * sizeof *values + 1);
+        int8_t *codes = malloc((size_t)(k * N));
+        int8_t *expected = calloc(1, size);
+        assert_true(values != NULL && w != NULL && codes != NULL && expected != NULL);
+        for (int64_t i = 0; i < k * N; i++) {
+            values[i] = test_rng_float(&rng, -0.1f, 0.1f);
+        }
+        values[k * 20 + k / 2] = NAN;
+        values[k * 49] = INFINITY;
+        for (int type = GI8_TYPE_F32; type <= GI8_TYPE_BF16; type++) {
+            float expected_absmax[N];
+            float absmax[N];
+            char *from = w + 1; /* at any address */
+            void *aligned = w;
+            gi8_convert_from_fp32((gi8_type)type, values, k * N, aligned);
+            gi8_int8_quantize_weight_rows((gi8_type)type, w, k, N, codes, expected_absmax, NULL);
+            const size_t row = (size_t)k * gi8_type_size((gi8_type)type);
+            memmove(from, w, row * N);
+            gi8_panels_pack(codes, k, 0, N, expected);
+
+            int8_t *panels = calloc(1, size);
+            assert_non_null(panels);
+            int64_t not_finite = 0;
+            for (int64_t end = N; end > 0;) {
+                const int64_t n = test_rng_int(&rng, 1, end);
+                int64_t found = -1;
+                end -= n;
+                gi8_status status = gi8_int8_quantize_weight_panels(
+                    (gi8_type)type, from + (size_t)end * row, k, end, n, panels, absmax + end,
+                    &found);
+                assert_int_equal(status, found == 0 ? GI8_OK : GI8_ERR_NOT_FINITE);
+                not_finite += found;
+            }
+            assert_int_equal(not_finite, 2);
+            assert_memory_equal(panels, expected, size);
+            for (int i = 0; i < N; i++) {
+                assert_true(absmax[i] == expected_absmax[i] || (i == 20 || i == 49));
+                assert_int_equal(isnan(absmax[i]), i == 20 || i == 49);
+            }
+            free(panels);
+        }
+        free(values);
+        free(w);
+        free(codes);
+        free(expected);
+    }
+    int8_t panel[16 * 64] = {0};
+    float one = 1.0f;
+    float absmax = 0.0f;
+#define QUANTIZE(type, w, k, first, n, panels, absmax) \
+    gi8_int8_quantize_weight_panels(type, w, k, first, n, panels, absmax, NULL)
+    assert_int_equal(QUANTIZE(GI8_TYPE_F32, &one, 1, 3, 1, panel, &absmax), GI8_OK);
+    assert_true(absmax == 1.0f && panel[12] == 127);
+    assert_int_equal(QUANTIZE(GI8_TYPE_F32, NULL, 1, 0, 0, NULL, NULL), GI8_OK);
+    assert_int_equal(QUANTIZE(GI8_TYPE_I8, &one, 1, 0, 1, panel, &absmax), GI8_ERR_TYPE);
+    assert_int_equal(QUANTIZE(GI8_TYPE_F32, &one, 0, 0, 1, panel, &absmax), GI8_ERR_SHAPE);
+    assert_int_equal(QUANTIZE(GI8_TYPE_F32, &one, 1, -1, 1, panel, &absmax), GI8_ERR_SHAPE);
+    assert_int_equal(QUANTIZE(GI8_TYPE_F32, &one, 1, 0, -1, panel, &absmax), GI8_ERR_SHAPE);
+    assert_int_equal(QUANTIZE(GI8_TYPE_F32, NULL, 1, 0, 1, panel, &absmax), GI8_ERR_ARGUMENT);
+    assert_int_equal(QUANTIZE(GI8_TYPE_F32, &one, 1, 0, 1, NULL, &absmax), GI8_ERR_ARGUMENT);
+    assert_int_equal(QUANTIZE(GI8_TYPE_F32, &one, 1, 0, 1, panel, NULL), GI8_ERR_ARGUMENT);
+#undef QUANTIZE
 }
 
 static void test_sizes(void **state) {
@@ -114,6 +191,7 @@ static void test_tensors(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pack_and_unpack),
+        cmocka_unit_test(test_quantize_into_panels),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_tensors),
     };

@@ -34,9 +34,9 @@ GI8_API bool gi8_backend_is_host(const gi8_backend *backend);
 GI8_API bool gi8_backend_supports(const gi8_backend *backend, const gi8_tensor *node,
                                   gi8_error *reason);
 
-/* Calls fn(arg, i) once for each i in [0, n) and returns when all calls have: at the same time, in any
- * order and by any threads, where the backend has threads that are free; else in order, by the caller.
- * Within fn, and while a plan of the backend executes, they are not free. A backend of NULL has none.
+/* Calls fn(arg, i) once for each i in [0, n) and returns when all calls have: at the same time, in
+ * any order and by any threads, where the backend has threads that are free; else in order, by the
+ * caller. Within fn, and while a plan of the backend executes, they are not free. A backend of NULL has none.
  * For preparing data, as a loader does; fn must not execute plans of the backend. Thread-safe. */
 GI8_API void gi8_backend_parallel(gi8_backend *backend, int64_t n,
                                   void (*fn)(void *arg, int64_t i), void *arg);

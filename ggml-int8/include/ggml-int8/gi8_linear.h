@@ -56,11 +56,12 @@ GI8_API gi8_tensor *gi8_linear_int8_forward(gi8_context *ctx, const gi8_linear_i
 GI8_API gi8_status gi8_linear_int8_dequantize(const gi8_linear_int8 *linear, int64_t first, int64_t n,
                                               float *w, gi8_error *error);
 
-/* Rows [first, first + n) as gi8_linear_int8_load_codes() takes them: codes [K, n] row by row, whatever
- * the layout in memory, and absmax [n]. GI8_ERR_ARGUMENT, GI8_ERR_DEVICE. Thread-safe where nobody
- * loads. */
-GI8_API gi8_status gi8_linear_int8_read_codes(const gi8_linear_int8 *linear, int64_t first, int64_t n,
-                                              int8_t *codes, float *absmax, gi8_error *error);
+/* Rows [first, first + n) as gi8_linear_int8_load_codes() takes them: codes [K, n] row by row,
+ * whatever the layout in memory, and absmax [n]. GI8_ERR_ARGUMENT, GI8_ERR_DEVICE. Thread-safe where
+ * nobody loads. */
+GI8_API gi8_status gi8_linear_int8_read_codes(const gi8_linear_int8 *linear, int64_t first,
+                                              int64_t n, int8_t *codes, float *absmax,
+                                              gi8_error *error);
 
 /* Bytes of codes, absmax and bias. 0 for NULL. */
 GI8_API size_t gi8_linear_int8_footprint(const gi8_linear_int8 *linear);

@@ -8,8 +8,8 @@ GI8I_INLINE __m512i codes_of(gi8_type type, const char *w, __m512 factor) {
     return _mm512_cvtps_epi32(_mm512_mul_ps(load_weights(type, w), factor));
 }
 
-/* 64 codes of a row. The packs work within 128-bit lanes: group 4 j + i of four codes becomes number
- * 4 i + j of the vector. */
+/* 64 codes of a row. The packs work within 128-bit lanes: group 4 j + i of four codes becomes
+ * number 4 i + j of the vector. */
 GI8I_INLINE __m512i row_codes(gi8_type type, const char *w, float factor) {
     const size_t step = type == GI8_TYPE_F32 ? 64 : 32;
     const __m512 c = _mm512_set1_ps(factor);
@@ -19,8 +19,8 @@ GI8I_INLINE __m512i row_codes(gi8_type type, const char *w, float factor) {
     return _mm512_packs_epi16(low, high);
 }
 
-/* Transposes 16 x 16 words of 32 bits in three steps: pairs of rows, pairs of pairs, and the lanes of
- * four rows at a time. */
+/* Transposes 16 x 16 words of 32 bits in three steps: pairs of rows, pairs of pairs, and the lanes
+ * of four rows at a time. */
 GI8I_INLINE void pack_tile(gi8_type type, const char *w, size_t stride, const float *factor,
                            int8_t *to) {
     __m512i four[4][4]; /* [q][j]: words 4 i + j, i = 0 .. 3, of rows 4 q to 4 q + 3 */

@@ -1,5 +1,5 @@
-/* body.h - quantize_panel in tiles of 16 rows and GI8_PANEL_K columns. The including file has, beside
- * the vectors of simd/,
+/* body.h - quantize_panel in tiles of 16 rows and GI8_PANEL_K columns. The including file has,
+ * beside the vectors of simd/,
  *   void pack_tile(gi8_type type, const char *w, size_t stride, const float *factor, int8_t *to)
  * which multiplies, rounds and writes a tile to where it belongs in the panel.
  */
