@@ -267,7 +267,7 @@ static void test_attention_batch_invariance(void **state) {
     int32_t sequences[T] = {0};
     for (int t = 12; t < T; t++) {
         sequences[t] = t >= 40 && t < 47;
-        positions[t] = t < 40 ? 50 + t : t < 47 ? t - 40 : t;
+        positions[t] = t < 40 ? 50 + t : t - 40; /* token 47: the next position, not the sequence */
     }
     float *batch = NULL;
     for (int t = -1; t < T; t++) {
@@ -296,12 +296,12 @@ static void test_attention_batch_invariance(void **state) {
     free(v);
 }
 
-/* q as the query part of a fused [3 D, H, T] tensor. */
+/* q as the query part of a fused [3 D, H, T] tensor, whose last head is left out. */
 static void test_attention_of_a_view(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(57);
     enum { D = 18, H = 3, T = 15 };
-    float *data = op_random(&rng, 3 * D * H * T, -1.0f, 1.0f);
+    float *data = op_random(&rng, 3 * D * (H + 1) * T, -1.0f, 1.0f);
     int32_t positions[T];
     const int32_t sequences[T] = {0};
     for (int t = 0; t < T; t++) {
@@ -309,7 +309,7 @@ static void test_attention_of_a_view(void **state) {
     }
     op_case c;
     op_begin(&c);
-    gi8_tensor *wide = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){3 * D, H, T, 1}, data);
+    gi8_tensor *wide = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){3 * D, H + 1, T, 1}, data);
     gi8_tensor *k = op_float_input(&c, GI8_TYPE_F16, (int64_t[]){D, T, H, 1}, data);
     gi8_tensor *v = op_float_input(&c, GI8_TYPE_F16, (int64_t[]){D, T, H, 1}, data + D * H * T);
     gi8_tensor *p = op_input(&c, GI8_TYPE_I32, (int64_t[]){T, 1, 1, 1}, positions);
