@@ -193,14 +193,18 @@ gi8_backend *gi8_cpu_backend_create(const gi8_cpu_params *params, gi8_error *err
                       params->n_threads, MAX_THREADS);
         return NULL;
     }
+    const gi8_allocator *allocator =
+        params->allocator != NULL ? params->allocator : &gi8i_cpu_system_allocator;
+    if (allocator->alloc == NULL || allocator->free == NULL) {
+        gi8_error_set(error, GI8_ERR_ARGUMENT, "cpu backend: the allocator lacks a function");
+        return NULL;
+    }
     gi8_cpu_isa isa;
     if (gi8i_cpu_choose_isa(params->limit_isa, params->isa, &isa, error) != GI8_OK) {
         return NULL;
     }
     int n_threads = params->n_threads > 0 ? params->n_threads : gi8_cpu_available_cores();
     n_threads = n_threads > MAX_THREADS ? MAX_THREADS : n_threads;
-    const gi8_allocator *allocator =
-        params->allocator != NULL ? params->allocator : &gi8i_cpu_system_allocator;
 
     cpu_backend *cpu = gi8i_cpu_alloc(allocator, sizeof *cpu);
     if (cpu == NULL) {

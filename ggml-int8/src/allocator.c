@@ -21,8 +21,9 @@ static void libc_free(void *user, void *pointer, size_t size) {
     free(pointer);
 }
 
-gi8_allocator gi8i_allocator_or_default(const gi8_allocator *given) {
-    return given != NULL ? *given : (gi8_allocator){libc_alloc, libc_free, NULL};
+bool gi8i_allocator_or_default(const gi8_allocator *given, gi8_allocator *allocator) {
+    *allocator = given != NULL ? *given : (gi8_allocator){libc_alloc, libc_free, NULL};
+    return allocator->alloc != NULL && allocator->free != NULL;
 }
 
 void *gi8i_alloc(const gi8_allocator *allocator, size_t size, size_t alignment) {

@@ -2,10 +2,13 @@
 #ifndef GI8_ALLOCATOR_H
 #define GI8_ALLOCATOR_H
 
+#include <stdbool.h>
+
 #include "ggml-int8/gi8_status.h"
 
-/* A copy of *given, or the C library's functions where `given` is NULL. Thread-safe. */
-gi8_allocator gi8i_allocator_or_default(const gi8_allocator *given);
+/* *allocator = *given, or the C library's functions where `given` is NULL. False where `given` lacks
+ * a function: GI8_ERR_ARGUMENT for the caller to report. Thread-safe. */
+bool gi8i_allocator_or_default(const gi8_allocator *given, gi8_allocator *allocator);
 
 /* `size` > 0 bytes aligned to `alignment`, or NULL. */
 void *gi8i_alloc(const gi8_allocator *allocator, size_t size, size_t alignment);

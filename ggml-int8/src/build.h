@@ -70,6 +70,10 @@ bool gi8i_check_max_dims(const gi8i_build *b, int s, int n_dims); /* ne is 1 fro
 /* Refuses NaN and Inf with GI8_ERR_ARGUMENT. */
 bool gi8i_check_finite(const gi8i_build *b, const char *what, float value);
 
+/* GI8_OK, or the status and sentence for what mul_mat_int8_mixed does not take: GI8_ERR_ARGUMENT
+ * (a threshold of NaN, an unknown gi8_outliers), GI8_ERR_TYPE (an out_type that is no float). */
+gi8_status gi8i_check_int8_params(const gi8_int8_params *params, gi8_error *error);
+
 /* A contiguous result without memory. `params` is copied; NULL for gi8_no_params. */
 gi8_tensor *gi8i_build_node(const gi8i_build *b, gi8_type type, const int64_t ne[GI8_MAX_DIMS],
                             const void *params);

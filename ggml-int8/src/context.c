@@ -83,8 +83,8 @@ gi8_context *gi8_context_create(const gi8_context_params *params, gi8_error *err
     if (params == NULL) {
         params = &defaults;
     }
-    const gi8_allocator allocator = gi8i_allocator_or_default(params->allocator);
-    if (allocator.alloc == NULL || allocator.free == NULL) {
+    gi8_allocator allocator;
+    if (!gi8i_allocator_or_default(params->allocator, &allocator)) {
         gi8_error_set(error, GI8_ERR_ARGUMENT, "context: the allocator lacks a function");
         return NULL;
     }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "allocator.h"
+#include "build.h"
 #include "checked.h"
 #include "ggml-int8/gi8_backend_impl.h"
 #include "ggml-int8/gi8_panels.h"
@@ -91,7 +92,17 @@ gi8_linear_int8 *gi8_linear_int8_create(gi8_backend *backend, const gi8_linear_i
                       name, params->in_features, GI8_INT8_MAX_K, params->out_features);
         return NULL;
     }
-    const gi8_allocator allocator = gi8i_allocator_or_default(params->allocator);
+    gi8_error reason = GI8_ERROR_INIT;
+    if (gi8i_check_int8_params(&params->op, &reason) != GI8_OK) {
+        gi8_error_set(error, reason.status, "linear \"%s\": %s", name, reason.message);
+        return NULL;
+    }
+    gi8_allocator allocator;
+    if (!gi8i_allocator_or_default(params->allocator, &allocator)) {
+        gi8_error_set(error, GI8_ERR_ARGUMENT, "linear \"%s\": the allocator lacks a function",
+                      name);
+        return NULL;
+    }
     gi8_linear_int8 *linear = gi8i_alloc(&allocator, sizeof *linear, 16);
     if (linear == NULL) {
         gi8_error_set(error, GI8_ERR_MEMORY, "linear \"%s\": no memory for %zu bytes of metadata",

@@ -247,7 +247,11 @@ static gi8_status make_plan(gi8_plan *plan, gi8_error *error) {
 gi8_plan *gi8_plan_create(gi8_backend *backend, const gi8_graph *graph,
                           const gi8_plan_params *params, gi8_error *error) {
     const gi8_plan_params given = params != NULL ? *params : (gi8_plan_params){0};
-    const gi8_allocator allocator = gi8i_allocator_or_default(given.allocator);
+    gi8_allocator allocator;
+    if (!gi8i_allocator_or_default(given.allocator, &allocator)) {
+        gi8_error_set(error, GI8_ERR_ARGUMENT, "plan_create: the allocator lacks a function");
+        return NULL;
+    }
     if (check_arguments(backend, graph, error) != GI8_OK ||
         check_nodes(backend, graph, error) != GI8_OK ||
         check_leaves(backend, graph, error) != GI8_OK) {

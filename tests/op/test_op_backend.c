@@ -57,37 +57,6 @@ static void test_environment(void **state) {
     assert_string_equal(name, "cpu (scalar, 3 threads)");
 }
 
-static void test_bad_parameters(void **state) {
-    (void)state;
-    static const int bad_threads[] = {-1, 1025};
-    for (int i = 0; i < 2; i++) {
-        gi8_error error = GI8_ERROR_INIT;
-        gi8_cpu_params params = {.n_threads = bad_threads[i]};
-        assert_null(gi8_cpu_backend_create(&params, &error));
-        assert_int_equal(error.status, GI8_ERR_ARGUMENT);
-    }
-    gi8_error error = GI8_ERROR_INIT;
-    gi8_cpu_params params = {.isa = (gi8_cpu_isa)77, .limit_isa = true};
-    assert_null(gi8_cpu_backend_create(&params, &error));
-    assert_int_equal(error.status, GI8_ERR_ARGUMENT);
-    gi8_backend *defaults = gi8_cpu_backend_create(NULL, NULL);
-    assert_non_null(defaults);
-    gi8_backend_free(defaults);
-}
-
-static void remember_line(void *user, const char *line) {
-    snprintf(user, 64, "%s", line);
-}
-
-static void test_log(void **state) {
-    (void)state;
-    char line[64] = "";
-    gi8_cpu_params params = {.n_threads = 2, .log = remember_line, .log_user = line};
-    gi8_backend *backend = gi8_cpu_backend_create(&params, NULL);
-    assert_string_equal(line, gi8_backend_name(backend));
-    gi8_backend_free(backend);
-}
-
 /* An allocator that counts what is out and fails at call number `fail_at`. */
 typedef struct counter {
     int calls;
@@ -109,7 +78,46 @@ static void counting_free(void *user, void *pointer, size_t size) {
     free(pointer);
 }
 
-/* A layer on a backend with that allocator; false where any step failed for lack of memory. */
+static void test_bad_parameters(void **state) {
+    (void)state;
+    static const int bad_threads[] = {-1, 1025};
+    for (int i = 0; i < 2; i++) {
+        gi8_error error = GI8_ERROR_INIT;
+        gi8_cpu_params params = {.n_threads = bad_threads[i]};
+        assert_null(gi8_cpu_backend_create(&params, &error));
+        assert_int_equal(error.status, GI8_ERR_ARGUMENT);
+    }
+    gi8_error error = GI8_ERROR_INIT;
+    gi8_cpu_params params = {.isa = (gi8_cpu_isa)77, .limit_isa = true};
+    assert_null(gi8_cpu_backend_create(&params, &error));
+    assert_int_equal(error.status, GI8_ERR_ARGUMENT);
+    static const gi8_allocator halves[] = {{NULL, counting_free, NULL},
+                                           {counting_alloc, NULL, NULL}};
+    for (int i = 0; i < 2; i++) {
+        const gi8_cpu_params half = {.n_threads = 1, .allocator = &halves[i]};
+        error.status = GI8_OK;
+        assert_null(gi8_cpu_backend_create(&half, &error));
+        assert_int_equal(error.status, GI8_ERR_ARGUMENT);
+    }
+    gi8_backend *defaults = gi8_cpu_backend_create(NULL, NULL);
+    assert_non_null(defaults);
+    gi8_backend_free(defaults);
+}
+
+static void remember_line(void *user, const char *line) {
+    snprintf(user, 64, "%s", line);
+}
+
+static void test_log(void **state) {
+    (void)state;
+    char line[64] = "";
+    gi8_cpu_params params = {.n_threads = 2, .log = remember_line, .log_user = line};
+    gi8_backend *backend = gi8_cpu_backend_create(&params, NULL);
+    assert_string_equal(line, gi8_backend_name(backend));
+    gi8_backend_free(backend);
+}
+
+/* A layer on a backend with a counting allocator; false where a step failed for lack of memory. */
 static bool run_with(counter *c) {
     const gi8_allocator allocator = {counting_alloc, counting_free, c};
     gi8_error error = GI8_ERROR_INIT;

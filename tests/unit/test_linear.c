@@ -285,6 +285,33 @@ static void test_refusals(void **state) {
         assert_int_equal(f->error.status, GI8_ERR_SHAPE);
         assert_non_null(strstr(f->error.message, "\"dense\""));
     }
+    const struct {
+        gi8_int8_params op;
+        gi8_status status;
+    } ops[] = {
+        {{NAN, GI8_OUTLIERS_COLUMN, GI8_TYPE_F32}, GI8_ERR_ARGUMENT},
+        {{6.0f, (gi8_outliers)2, GI8_TYPE_F32}, GI8_ERR_ARGUMENT},
+        {{6.0f, GI8_OUTLIERS_COLUMN, GI8_TYPE_I8}, GI8_ERR_TYPE},
+        {{6.0f, GI8_OUTLIERS_COLUMN, GI8_TYPE_COUNT}, GI8_ERR_TYPE},
+    };
+    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
+        params = (gi8_linear_int8_params){
+            .in_features = 4, .out_features = 3, .op = ops[i].op, .name = "dense"};
+        assert_null(gi8_linear_int8_create(&f->host.base, &params, &f->error));
+        assert_int_equal(f->error.status, ops[i].status);
+        assert_non_null(strstr(f->error.message, "\"dense\""));
+    }
+    mock_allocator functions;
+    mock_allocator_init(&functions);
+    gi8_allocator halves[] = {functions.allocator, functions.allocator};
+    halves[0].alloc = NULL;
+    halves[1].free = NULL;
+    for (int i = 0; i < 2; i++) {
+        params = (gi8_linear_int8_params){
+            .in_features = 4, .out_features = 3, .name = "dense", .allocator = &halves[i]};
+        assert_null(gi8_linear_int8_create(&f->host.base, &params, &f->error));
+        assert_int_equal(f->error.status, GI8_ERR_ARGUMENT);
+    }
     assert_int_equal(f->host.n_allocs, 0);
 
     gi8_linear_int8 *linear = layer(f, &f->host, 4, 3, false);

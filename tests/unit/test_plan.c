@@ -191,6 +191,17 @@ static void test_arguments(void **state) {
     assert_int_equal(f->error.status, GI8_ERR_ARGUMENT);
     assert_refused(f, &f->mock, NULL, GI8_ERR_ARGUMENT, "graph");
 
+    mock_allocator functions;
+    mock_allocator_init(&functions);
+    gi8_allocator halves[] = {functions.allocator, functions.allocator};
+    halves[0].alloc = NULL;
+    halves[1].free = NULL;
+    for (int i = 0; i < 2; i++) {
+        const gi8_plan_params params = {.allocator = &halves[i]};
+        assert_null(gi8_plan_create(&f->mock.base, graph, &params, &f->error));
+        assert_int_equal(f->error.status, GI8_ERR_ARGUMENT);
+    }
+
     gi8_plan_free(NULL);
     gi8_plan_cancel(NULL);
     assert_int_equal(gi8_plan_execute(NULL, &f->error), GI8_ERR_ARGUMENT);

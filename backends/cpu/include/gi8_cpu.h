@@ -35,9 +35,9 @@ typedef struct gi8_cpu_params {
 
 /* Makes a CPU backend with its thread pool. `params` may be NULL ({0}). The pool sleeps while
  * nothing executes. Freed with gi8_backend_free(). NULL: GI8_ERR_ARGUMENT (n_threads < 0 or > 1024,
- * an unknown name in GI8_CPU_ISA), GI8_ERR_UNSUPPORTED (an instruction set that this processor
- * lacks was asked for by name), GI8_ERR_MEMORY, GI8_ERR_DEVICE (no thread could be started).
- * Thread-safe. */
+ * an allocator that lacks a function, an unknown name in GI8_CPU_ISA), GI8_ERR_UNSUPPORTED (an
+ * instruction set that this processor lacks was asked for by name), GI8_ERR_MEMORY, GI8_ERR_DEVICE
+ * (no lock could be made, or no thread started). Thread-safe. */
 GI8_API gi8_backend *gi8_cpu_backend_create(const gi8_cpu_params *params, gi8_error *error);
 
 /* The best instruction set of this processor and operating system, before GI8_CPU_ISA. */

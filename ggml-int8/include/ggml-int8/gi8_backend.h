@@ -80,7 +80,8 @@ typedef struct gi8_plan_params {
 
 /* Plans `graph` for `backend`. The graph's context and the memory of its leaves must outlive the plan
  * unchanged. `params` may be NULL ({0}). NULL on failure:
- *   GI8_ERR_ARGUMENT      NULL backend or graph, a graph whose context holds an error
+ *   GI8_ERR_ARGUMENT      NULL backend or graph, a graph whose context holds an error,
+ *                         an allocator that lacks a function
  *   GI8_ERR_UNSUPPORTED   a node, or the place of a leaf's memory; the sentence names it and says why
  *   GI8_ERR_MEMORY        the sentence gives the bytes that were asked for
  * Thread-safe where no other thread uses the graph's context. */

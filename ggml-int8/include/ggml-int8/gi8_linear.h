@@ -22,7 +22,8 @@ typedef struct gi8_linear_int8_params {
 } gi8_linear_int8_params;
 
 /* Makes a layer whose weights and bias are zero, in memory of `backend`, which must outlive it.
- * NULL: GI8_ERR_ARGUMENT, GI8_ERR_SHAPE, GI8_ERR_MEMORY. */
+ * NULL: GI8_ERR_ARGUMENT (a NULL, op.threshold NaN, op.outliers unknown, an allocator that lacks a
+ * function), GI8_ERR_TYPE (op.out_type is not F32, F16 or BF16), GI8_ERR_SHAPE, GI8_ERR_MEMORY. */
 GI8_API gi8_linear_int8 *gi8_linear_int8_create(gi8_backend *backend,
                                                 const gi8_linear_int8_params *params,
                                                 gi8_error *error);

@@ -72,7 +72,7 @@ GI8_API gi8_status gi8_error_setv(gi8_error *error, gi8_status status, const cha
  *   alloc  returns `size` bytes aligned to `alignment` (a power of two, at least 16 and at most
  *          4096), or NULL; size is never 0.
  *   free   takes back what alloc returned, with the same size; never called with NULL.
- * Both must be callable from any thread. */
+ * Both must be there and callable from any thread. */
 typedef struct gi8_allocator {
     void *(*alloc)(void *user, size_t size, size_t alignment);
     void (*free)(void *user, void *pointer, size_t size);

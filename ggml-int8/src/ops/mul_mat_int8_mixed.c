@@ -4,22 +4,19 @@
 #include <inttypes.h>
 #include <math.h>
 
-static bool check_params(const gi8i_build *b, const gi8_int8_params *params) {
+gi8_status gi8i_check_int8_params(const gi8_int8_params *params, gi8_error *error) {
     if (isnan(params->threshold)) {
-        gi8i_refuse(b, GI8_ERR_ARGUMENT, "threshold is NaN, expected a number");
-        return false;
+        return gi8_error_set(error, GI8_ERR_ARGUMENT, "threshold is NaN, expected a number");
     }
     if (params->outliers != GI8_OUTLIERS_COLUMN && params->outliers != GI8_OUTLIERS_PER_TOKEN) {
-        gi8i_refuse(b, GI8_ERR_ARGUMENT, "outliers is %d, expected a gi8_outliers",
-                    (int)params->outliers);
-        return false;
+        return gi8_error_set(error, GI8_ERR_ARGUMENT, "outliers is %d, expected a gi8_outliers",
+                             (int)params->outliers);
     }
     if (!gi8_type_is_float(params->out_type)) {
-        gi8i_refuse(b, GI8_ERR_TYPE, "out_type is %s, expected F32, F16 or BF16",
-                    gi8_type_name(params->out_type));
-        return false;
+        return gi8_error_set(error, GI8_ERR_TYPE, "out_type is %s, expected F32, F16 or BF16",
+                             gi8_type_name(params->out_type));
     }
-    return true;
+    return GI8_OK;
 }
 
 gi8_tensor *gi8_mul_mat_int8_mixed(gi8_context *ctx, gi8_tensor *codes, gi8_tensor *absmax,
@@ -39,8 +36,12 @@ gi8_tensor *gi8_mul_mat_int8_mixed(gi8_context *ctx, gi8_tensor *codes, gi8_tens
     if (!gi8i_build_begin(&b) || !gi8i_check_max_dims(&b, CODES, 2) ||
         !gi8i_check_equal(&b, CODES, 0, X, 0) || !gi8i_check_max_dims(&b, ABSMAX, 1) ||
         !gi8i_check_equal(&b, ABSMAX, 0, CODES, 1) || !gi8i_check_max_dims(&b, BIAS, 1) ||
-        !gi8i_check_equal(&b, BIAS, 0, CODES, 1) || !check_params(&b, params)) {
+        !gi8i_check_equal(&b, BIAS, 0, CODES, 1)) {
         return NULL;
+    }
+    gi8_error reason = GI8_ERROR_INIT;
+    if (gi8i_check_int8_params(params, &reason) != GI8_OK) {
+        return gi8i_refuse(&b, reason.status, "%s", reason.message);
     }
     if (codes->ne[0] < 1 || codes->ne[0] > GI8_INT8_MAX_K) {
         return gi8i_refuse(&b, GI8_ERR_SHAPE, "codes have ne[0] = %" PRId64 ", expected 1 to %d",
