@@ -315,8 +315,12 @@ static void run_mixed(const gi8i_cpu_run *run, const gi8_step *step) {
     int64_t blocks_n = (job.n + GI8I_BLOCK_N - 1) / GI8I_BLOCK_N;
     int64_t rows = job.m < BLOCK_M ? job.m : BLOCK_M;
     int64_t cost = (rows + 7) / 8 * job.k * GI8I_BLOCK_N;
-    gi8i_pool_run(run->pool, blocks_n * job.blocks_m, gi8i_grain(cost, 262144), compute_blocks,
-                  &job);
+    int64_t grain = gi8i_grain(cost, 262144);
+    if (blocks_n >= 8 * n_threads) {
+        /* Enough to share: a thread takes all rows of x, and its rows of w come from memory once. */
+        grain = (grain + job.blocks_m - 1) / job.blocks_m * job.blocks_m;
+    }
+    gi8i_pool_run(run->pool, blocks_n * job.blocks_m, grain, compute_blocks, &job);
 }
 
 const gi8i_cpu_op gi8i_cpu_op_mul_mat_int8_mixed = {mixed_scratch_bytes, run_mixed};
