@@ -117,9 +117,9 @@ static gi8_status cpu_plan_prepare(gi8_backend *backend, gi8_plan_view *plan, gi
 }
 
 static gi8_status cpu_plan_execute(gi8_backend *backend, gi8_plan_view *plan, gi8_error *error) {
+    (void)error; /* a cancelled run's sentence is the core's */
     cpu_backend *cpu = (cpu_backend *)backend;
     const plan_data *data = plan->backend_data;
-    plan->outliers = (gi8_outlier_stats){0, 0};
     gi8i_cpu_run run = {&cpu->kernels, cpu->pool, data->scratch, &plan->outliers};
     gi8_status status = GI8_OK;
     pthread_mutex_lock(&cpu->turn);
@@ -131,9 +131,6 @@ static gi8_status cpu_plan_execute(gi8_backend *backend, gi8_plan_view *plan, gi
         }
     }
     pthread_mutex_unlock(&cpu->turn);
-    if (status != GI8_OK) {
-        gi8_error_set(error, status, "cpu backend: the run was cancelled");
-    }
     return status;
 }
 
@@ -214,12 +211,18 @@ gi8_backend *gi8_cpu_backend_create(const gi8_cpu_params *params, gi8_error *err
     memset(cpu, 0, sizeof *cpu);
     cpu->base.vtable = &cpu_vtable;
     cpu->allocator = *allocator;
-    cpu->pool = gi8i_pool_create(n_threads, allocator, error);
-    if (cpu->pool == NULL) {
+    int result = pthread_mutex_init(&cpu->turn, NULL);
+    if (result != 0) {
+        gi8_error_set(error, GI8_ERR_DEVICE, "cpu backend: no lock could be made: %s",
+                      strerror(result));
         gi8i_cpu_free(allocator, cpu, sizeof *cpu);
         return NULL;
     }
-    pthread_mutex_init(&cpu->turn, NULL);
+    cpu->pool = gi8i_pool_create(n_threads, allocator, error);
+    if (cpu->pool == NULL) {
+        cpu_free(&cpu->base);
+        return NULL;
+    }
     gi8i_kernels_choose(isa, &cpu->kernels);
     snprintf(cpu->name, sizeof cpu->name, "cpu (%s, %d thread%s)", gi8_cpu_isa_name(isa), n_threads,
              n_threads == 1 ? "" : "s");

@@ -239,7 +239,10 @@ static gi8_status start_workers(gi8i_pool *pool, gi8_error *error) {
         worker *w = &pool->workers[i];
         w->pool = pool;
         w->index = i + 1;
-        pthread_cond_init(&w->wake, NULL);
+        result = pthread_cond_init(&w->wake, NULL);
+        if (result != 0) {
+            break;
+        }
         result = pthread_create(&w->thread, NULL, worker_main, w);
         if (result != 0) {
             pthread_cond_destroy(&w->wake);
@@ -256,6 +259,22 @@ static gi8_status start_workers(gi8i_pool *pool, gi8_error *error) {
     return GI8_OK;
 }
 
+/* All of the pool's locks, or none. */
+static gi8_status make_locks(gi8i_pool *pool, gi8_error *error) {
+    int result = pthread_mutex_init(&pool->mutex, NULL);
+    if (result == 0) {
+        result = pthread_cond_init(&pool->done, NULL);
+        if (result != 0) {
+            pthread_mutex_destroy(&pool->mutex);
+        }
+    }
+    if (result != 0) {
+        return gi8_error_set(error, GI8_ERR_DEVICE, "thread pool: no lock could be made: %s",
+                             strerror(result));
+    }
+    return GI8_OK;
+}
+
 gi8i_pool *gi8i_pool_create(int n_threads, const gi8_allocator *allocator, gi8_error *error) {
     size_t size = sizeof(gi8i_pool) + (size_t)(n_threads - 1) * sizeof(worker);
     gi8i_pool *pool = gi8i_cpu_alloc(allocator, size);
@@ -268,8 +287,10 @@ gi8i_pool *gi8i_pool_create(int n_threads, const gi8_allocator *allocator, gi8_e
     pool->size = size;
     pool->n_threads = n_threads;
     pool->spin = n_threads <= gi8_cpu_available_cores();
-    pthread_mutex_init(&pool->mutex, NULL);
-    pthread_cond_init(&pool->done, NULL);
+    if (make_locks(pool, error) != GI8_OK) {
+        gi8i_cpu_free(allocator, pool, size);
+        return NULL;
+    }
     if (start_workers(pool, error) != GI8_OK) {
         gi8i_pool_free(pool);
         return NULL;
