@@ -46,7 +46,7 @@ static void attend(const attention_job *job, int64_t h, int64_t t, int64_t m) {
         .y_stride_bytes = (size_t)(q->ne[1] * q->ne[0]) * sizeof(float),
         .scale = params->scale,
         .d = q->ne[0],
-        .n = job->positions[t] + 1,
+        .n = (int64_t)job->positions[t] + 1,
         .m = m,
     };
     job->run->kernels->attention(&args);
@@ -88,7 +88,7 @@ static void run_attention(const gi8i_cpu_run *run, const gi8_step *step) {
     int64_t keys = 0; /* of all tokens */
     int64_t runs = 1; /* of tokens that continue each other */
     for (int64_t t = 0; t < n_tokens; t++) {
-        keys += in_cache(&job, t) ? job.positions[t] + 1 : 1;
+        keys += in_cache(&job, t) ? (int64_t)job.positions[t] + 1 : 1;
         runs += t + 1 < n_tokens && !continues(&job, t);
     }
     /* Tokens of different sequences share nothing: rather more items for the threads. */
