@@ -11,7 +11,7 @@ gi8_status gi8i_check_weight_shape(int64_t k, int64_t n) {
     return k < 1 || k > GI8_INT8_MAX_K ? GI8_ERR_SHAPE : gi8i_check_matrix(k, n);
 }
 
-/* The bits of max |w[i]| in the row's own type; max_infinity() or more where w holds Inf or NaN. */
+/* The bits of max |w[i]| in the row's own type; infinity(type) or more where w holds Inf or NaN. */
 static uint32_t max_magnitude(gi8_type type, const void *w, int64_t k) {
     if (type == GI8_TYPE_F32) {
         int32_t max = 0;

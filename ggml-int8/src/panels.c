@@ -28,9 +28,10 @@ static size_t row_start(int64_t k, int64_t n) {
  * caller knows it: then the loop over rows unrolls. */
 static inline void pack_groups(const int8_t *rows, int64_t stride, int64_t n_groups, int64_t n,
                                int8_t *to) {
-    for (int64_t g = 0; g < n_groups; g++, to += STRIDE, rows += GI8_PANEL_STEP) {
+    for (int64_t g = 0; g < n_groups; g++) {
         for (int64_t row = 0; row < n; row++) {
-            memcpy(to + row * GI8_PANEL_STEP, rows + row * stride, GI8_PANEL_STEP);
+            memcpy(to + g * STRIDE + row * GI8_PANEL_STEP, rows + row * stride + g * GI8_PANEL_STEP,
+                   GI8_PANEL_STEP);
         }
     }
 }
@@ -67,9 +68,11 @@ void gi8_panels_unpack(const int8_t *panels, int64_t k, int64_t first, int64_t n
         int8_t *row = rows + r * k;
         const int8_t *from = panels + row_start(k, first + r);
         int64_t i = 0;
-        for (; i + GI8_PANEL_STEP <= k; i += GI8_PANEL_STEP, from += STRIDE) {
-            memcpy(row + i, from, GI8_PANEL_STEP);
+        for (; i + GI8_PANEL_STEP <= k; i += GI8_PANEL_STEP) {
+            memcpy(row + i, from + i * GI8_PANEL_ROWS, GI8_PANEL_STEP);
         }
-        memcpy(row + i, from, (size_t)(k - i));
+        if (i < k) {
+            memcpy(row + i, from + i * GI8_PANEL_ROWS, (size_t)(k - i));
+        }
     }
 }
