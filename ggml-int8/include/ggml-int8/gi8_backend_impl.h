@@ -2,8 +2,6 @@
 #ifndef GI8_BACKEND_IMPL_H
 #define GI8_BACKEND_IMPL_H
 
-#include <stdatomic.h>
-
 #include "ggml-int8/gi8_backend.h"
 
 /* One node to compute, with the addresses that the planner gave it. `src[i]` is the address of the
@@ -21,7 +19,7 @@ typedef struct gi8_plan_view {
     int64_t n_steps;
     void *backend_data;   /* plan_prepare() may set it; plan_release() frees it */
     size_t scratch_bytes; /* plan_prepare() reports it */
-    gi8_outlier_stats outliers; /* plan_execute() sets it */
+    gi8_outlier_stats outliers; /* zero when plan_execute() begins, which adds to it */
     /* To be called by plan_execute() before each step, on a host backend when the steps before it
      * have finished: GI8_OK, or GI8_ERR_CANCELLED to return at once. Also reports progress and looks
      * after guard bytes. The core writes the sentence that goes with GI8_ERR_CANCELLED. */
