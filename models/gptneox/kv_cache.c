@@ -4,12 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes that `n` tensors of the cache take in a buffer; 0 where that overflows. */
-static size_t space_of(const gi8_tensor *t, size_t n) {
-    size_t each = gi8_buffer_space(t);
-    return each != 0 && n > SIZE_MAX / each ? 0 : each * n;
-}
-
 static gi8_status place_tensors(gptneoxi_kv_cache *cache, const gptneox_config *config,
                                 gi8_backend *backend, gi8_type type, gi8_error *error) {
     size_t n_layers = (size_t)config->num_hidden_layers;
@@ -19,16 +13,17 @@ static gi8_status place_tensors(gptneoxi_kv_cache *cache, const gptneox_config *
         cache->k[i] = gi8_set_name(gi8_new_tensor(cache->ctx, type, 4, ne), "cache_k.%zu", i);
         cache->v[i] = gi8_set_name(gi8_new_tensor(cache->ctx, type, 4, ne), "cache_v.%zu", i);
     }
-    if (gi8_context_status(cache->ctx) != GI8_OK) {
-        return gi8_error_set(error, gi8_context_status(cache->ctx), "KV cache: %s",
+    if (gi8_context_status(cache->ctx) != GI8_OK) { /* a shape of too many elements, for one */
+        return gi8_error_set(error, GI8_ERR_MEMORY, "KV cache: %s",
                              gi8_context_message(cache->ctx));
     }
-    size_t size = space_of(cache->k[0], 2 * n_layers);
-    if (size == 0) {
+    const size_t each = gi8_buffer_space(cache->k[0]);
+    if (each > SIZE_MAX / (2 * n_layers)) {
         return gi8_error_set(error, GI8_ERR_MEMORY,
-                             "KV cache: %lld positions of %d sequences exceed the address space",
-                             (long long)cache->n_ctx, cache->n_sequences);
+                             "KV cache: %d positions of %d sequences exceed the address space",
+                             cache->n_ctx, cache->n_sequences);
     }
+    const size_t size = 2 * n_layers * each;
     gi8_error inner = GI8_ERROR_INIT;
     cache->buffer = gi8_buffer_create(backend, size, &inner);
     if (cache->buffer == NULL) {

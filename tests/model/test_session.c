@@ -98,7 +98,7 @@ static void test_bad_parameters(void **state) {
     p.n_ctx = INT32_MAX;
     p.n_sequences = INT32_MAX;
     assert_null(gptneox_session_create(model, &p, &error));
-    assert_true(error.status == GI8_ERR_MEMORY || error.status == GI8_ERR_SHAPE);
+    assert_int_equal(error.status, GI8_ERR_MEMORY);
     assert_true(strlen(error.message) > 0);
     gptneox_session_free(NULL);
     assert_int_equal(gptneox_session_n_ctx(NULL), 0);
