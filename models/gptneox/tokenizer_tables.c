@@ -294,29 +294,31 @@ static gi8_status sort_by_content(const gptneoxi_loader *l) {
 
 /* ---- merges ---------------------------------------------------------------------------------- */
 
-/* The two halves of a merge: "a b", or ["a", "b"]. *key becomes "a\0b", *left_size the size of a;
- * false: out of memory, or (with *left_size = 0) not a merge. */
-static bool merge_halves(const json_t *merge, gptneoxi_bytes *key, size_t *left_size) {
-    *left_size = 0;
+/* The two halves of a merge: "a b", or ["a", "b"]. *key becomes "a\0b", *left_size the size of a.
+ * GI8_OK, GI8_ERR_FORMAT (not a merge; no sentence) or GI8_ERR_MEMORY (no sentence). */
+static gi8_status merge_halves(const json_t *merge, gptneoxi_bytes *key, size_t *left_size) {
     key->size = 0;
     const char *left = gptneoxi_string_or(json_array_get(merge, 0), NULL);
     const char *right = gptneoxi_string_or(json_array_get(merge, 1), NULL);
+    bool ok = true;
     if (json_array_size(merge) == 2 && left != NULL && right != NULL) {
         *left_size = strlen(left);
-        return gptneoxi_bytes_append(key, left, *left_size + 1) &&
-               gptneoxi_bytes_append(key, right, strlen(right) + 1);
+        ok = gptneoxi_bytes_append(key, left, *left_size + 1) &&
+             gptneoxi_bytes_append(key, right, strlen(right) + 1);
+    } else {
+        const char *both = gptneoxi_string_or(merge, "");
+        const char *space = strchr(both, ' ');
+        if (space == NULL || strchr(space + 1, ' ') != NULL) {
+            return GI8_ERR_FORMAT;
+        }
+        *left_size = (size_t)(space - both);
+        ok = gptneoxi_bytes_append(key, both, strlen(both) + 1);
     }
-    const char *both = gptneoxi_string_or(merge, "");
-    const char *space = strchr(both, ' ');
-    if (space == NULL || strchr(space + 1, ' ') != NULL) {
-        return false;
-    }
-    *left_size = (size_t)(space - both);
-    if (!gptneoxi_bytes_append(key, both, strlen(both) + 1)) {
-        return false;
+    if (!ok) {
+        return GI8_ERR_MEMORY;
     }
     key->data[*left_size] = '\0';
-    return true;
+    return *left_size > 0 && key->data[*left_size + 1] != '\0' ? GI8_OK : GI8_ERR_FORMAT;
 }
 
 static gi8_status unknown_in_merge(const gptneoxi_loader *l, size_t rank, const char *token) {
@@ -328,14 +330,14 @@ static gi8_status unknown_in_merge(const gptneoxi_loader *l, size_t rank, const 
 
 static gi8_status read_merge(gptneoxi_loader *l, const json_t *merge, size_t rank,
                              gptneoxi_bytes *key) {
-    size_t left_size;
-    if (!merge_halves(merge, key, &left_size) || left_size == 0 ||
-        key->data[left_size + 1] == '\0') {
-        if (left_size > 0 && key->size == 0) {
-            return out_of_memory(l);
-        }
+    size_t left_size = 0;
+    gi8_status status = merge_halves(merge, key, &left_size);
+    if (status == GI8_ERR_MEMORY) {
+        return out_of_memory(l);
+    }
+    if (status != GI8_OK) {
         return gi8_error_set(
-            l->error, GI8_ERR_FORMAT,
+            l->error, status,
             "%s: model.merges[%zu] is neither \"left right\" nor [\"left\", \"right\"]", l->name,
             rank);
     }
