@@ -143,7 +143,7 @@ static bool has_shape(const gptneoxi_source *source, const uint64_t *shape, int 
 }
 
 /* Finds absmax of a weight that is int8 in the file, as bitsandbytes stores it. */
-static void find_absmax(loader *l, parameter *p, problems *all) {
+static gi8_status find_absmax(loader *l, parameter *p, problems *all) {
     char name[GI8_MAX_NAME + 16];
     const int stem = (int)(strlen(p->name) - strlen("weight"));
     const uint64_t rows = (uint64_t)p->matrix.rows;
@@ -153,27 +153,33 @@ static void find_absmax(loader *l, parameter *p, problems *all) {
         all->only_types = false;
         report(all, "%s: expected F32 [%" PRIu64 "] beside an I8 weight, %s", name, rows,
                absmax == NULL ? "missing" : "found another shape or type");
-        return;
+        return GI8_OK;
     }
     p->matrix.absmax = absmax;
     /* The order of the codes: absent or 0 for rows; the others belong to old GPU kernels. */
     snprintf(name, sizeof name, "%.*sweight_format", stem, p->name);
     const gptneoxi_source *format = gptneoxi_checkpoint_find(&l->checkpoint, name);
-    uint8_t code = 0;
     if (format == NULL) {
-        return;
+        return GI8_OK;
     }
-    if (strcmp(format->info->dtype, "U8") != 0 || format->info->size != 1 ||
-        gptneoxi_file_read(format->file, format->info->offset, &code, 1, NULL) != GI8_OK ||
-        code != 0) {
-        static const char *const names[] = {"unreadable", "col32", "col_turing", "col_ampere"};
+    if (strcmp(format->info->dtype, "U8") != 0 || format->info->size != 1) {
+        report(all, "%s: expected 0 (row) as one U8, found another shape or type", name);
+        return GI8_OK;
+    }
+    uint8_t code = 0;
+    gi8_status status =
+        gptneoxi_file_read(format->file, format->info->offset, &code, 1, l->error);
+    if (status == GI8_OK && code != 0) {
+        static const char *const names[] = {"row", "col32", "col_turing", "col_ampere"};
         report(all, "%s: expected 0 (row), found %s", name,
                code < 4 ? names[code] : "an unknown one");
     }
+    return status;
 }
 
-/* Finds a parameter in the checkpoint and compares. */
-static void check(loader *l, parameter *p, problems *all) {
+/* Finds a parameter in the checkpoint and compares. What differs is reported; a status other than
+ * GI8_OK means that the file could not be read. */
+static gi8_status check(loader *l, parameter *p, problems *all) {
     gptneoxi_matrix *m = &p->matrix;
     const bool is_vector = p->role == ROLE_VECTOR;
     const uint64_t shape[2] = {(uint64_t)(is_vector ? m->cols : m->rows), (uint64_t)m->cols};
@@ -183,7 +189,7 @@ static void check(loader *l, parameter *p, problems *all) {
     gptneoxi_shape_text(expected, sizeof expected, shape, n_dims);
     m->values = gptneoxi_checkpoint_find(&l->checkpoint, p->name);
     if (p->repeated) {
-        return;
+        return GI8_OK;
     }
     gi8_type type;
     if (m->values == NULL) {
@@ -198,14 +204,18 @@ static void check(loader *l, parameter *p, problems *all) {
                (type == GI8_TYPE_I8 && p->role != ROLE_WEIGHT && p->role != ROLE_HEAD)) {
         report(all, "%s: expected F32, F16 or BF16, found %s", p->name, m->values->info->dtype);
     } else if (type == GI8_TYPE_I8) {
-        find_absmax(l, p, all);
+        return find_absmax(l, p, all);
     }
+    return GI8_OK;
 }
 
 static gi8_status check_all(loader *l) {
     problems all = {.only_types = true};
     for (size_t i = 0; i < l->n_list; i++) {
-        check(l, &l->list[i], &all);
+        gi8_status status = check(l, &l->list[i], &all);
+        if (status != GI8_OK) {
+            return status;
+        }
     }
     if (all.n == 0) {
         return GI8_OK;
