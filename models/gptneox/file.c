@@ -37,7 +37,7 @@ char *gptneoxi_path_join(const char *dir, const char *name, gi8_error *error) {
 
 bool gptneoxi_path_exists(const char *path) {
     struct stat info;
-    return stat(path, &info) == 0;
+    return lstat(path, &info) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 gi8_status gptneoxi_dir_check(const char *dir, gi8_error *error) {

@@ -3,6 +3,7 @@
 #include "model.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "config.h"
@@ -45,16 +46,33 @@ static gi8_status keep_dir(gptneox_model *model, const char *dir, gi8_error *err
     return status;
 }
 
-static gi8_status check_params(const gptneox_model_params *params, gi8_error *error) {
-    switch (params->weights) {
+static bool is_weight_type(gptneox_weight_type type) {
+    switch (type) {
     case GPTNEOX_WEIGHTS_INT8:
     case GPTNEOX_WEIGHTS_F16:
     case GPTNEOX_WEIGHTS_BF16:
-    case GPTNEOX_WEIGHTS_F32: return GI8_OK;
+    case GPTNEOX_WEIGHTS_F32: return true;
     }
-    return gi8_error_set(error, GI8_ERR_ARGUMENT,
-                         "gptneox_model_load: weights: expected a gptneox_weight_type, found %d",
-                         (int)params->weights);
+    return false;
+}
+
+static gi8_status check_params(const gptneox_model_params *params, gi8_error *error) {
+    if (!is_weight_type(params->weights)) {
+        return gi8_error_set(error, GI8_ERR_ARGUMENT,
+                             "gptneox_model_load: weights: expected a gptneox_weight_type, found %d",
+                             (int)params->weights);
+    }
+    if (!isfinite(params->threshold)) {
+        return gi8_error_set(error, GI8_ERR_ARGUMENT,
+                             "gptneox_model_load: threshold: expected a finite number, found %g",
+                             (double)params->threshold);
+    }
+    if (params->outliers != GI8_OUTLIERS_COLUMN && params->outliers != GI8_OUTLIERS_PER_TOKEN) {
+        return gi8_error_set(error, GI8_ERR_ARGUMENT,
+                             "gptneox_model_load: outliers: expected a gi8_outliers, found %d",
+                             (int)params->outliers);
+    }
+    return GI8_OK;
 }
 
 gptneox_model *gptneox_model_load(const char *dir, gi8_backend *backend,

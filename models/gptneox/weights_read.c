@@ -107,6 +107,27 @@ static void tile_free(tile *t) {
     free(t->narrow);
 }
 
+/* What no quantizer writes in a checkpoint of int8 codes, whatever type they are wanted in. */
+static gi8_status check_codes(const gptneoxi_matrix *m, const tile *t, gi8_error *error) {
+    const char *path = m->values->file->path;
+    for (int64_t i = 0; i < t->n; i++) {
+        const int8_t *codes = (const int8_t *)t->raw + i * m->cols;
+        if (!isfinite(t->absmax[i]) || t->absmax[i] < 0.0f) {
+            return gi8_error_set(error, GI8_ERR_FORMAT,
+                                 "%s: tensor %s: absmax (SCB) of row %" PRId64
+                                 ": expected a finite number >= 0, found %g",
+                                 path, m->values->name, t->first + i, (double)t->absmax[i]);
+        }
+        if (memchr(codes, 0x80, (size_t)m->cols) != NULL) {
+            return gi8_error_set(error, GI8_ERR_FORMAT,
+                                 "%s: tensor %s: row %" PRId64
+                                 ": expected codes in [-127, 127], found -128",
+                                 path, m->values->name, t->first + i);
+        }
+    }
+    return GI8_OK;
+}
+
 static gi8_status tile_read(const reading *r, tile *t, gi8_error *error) {
     const gptneoxi_matrix *m = r->m;
     const uint64_t row_size = (uint64_t)m->cols * gi8_type_size(r->type);
@@ -118,6 +139,9 @@ static gi8_status tile_read(const reading *r, tile *t, gi8_error *error) {
         status = gptneoxi_file_read(m->absmax->file,
                                     m->absmax->info->offset + (uint64_t)t->first * sizeof(float),
                                     t->absmax, (size_t)t->n * sizeof(float), error);
+        if (status == GI8_OK) {
+            status = check_codes(m, t, error);
+        }
     }
     return status;
 }

@@ -22,7 +22,16 @@ static void bad_arguments(void **state) {
     assert_null(gptneox_model_load(NULL, NULL, NULL, NULL));
     gptneox_model_params params = GPTNEOX_MODEL_PARAMS_DEFAULT;
     params.weights = (gptneox_weight_type)9;
-    expect_load_error(".", &params, GI8_ERR_ARGUMENT, "found 9", NULL);
+    expect_load_error(".", &params, GI8_ERR_ARGUMENT, "weights: ", "found 9", NULL);
+    static const float thresholds[] = {NAN, INFINITY, -INFINITY};
+    for (size_t i = 0; i < sizeof thresholds / sizeof thresholds[0]; i++) {
+        params = (gptneox_model_params)GPTNEOX_MODEL_PARAMS_DEFAULT;
+        params.threshold = thresholds[i];
+        expect_load_error(".", &params, GI8_ERR_ARGUMENT, "threshold: expected a finite", NULL);
+    }
+    params = (gptneox_model_params)GPTNEOX_MODEL_PARAMS_DEFAULT;
+    params.outliers = (gi8_outliers)2;
+    expect_load_error(".", &params, GI8_ERR_ARGUMENT, "outliers: ", "found 2", NULL);
     gptneox_model_free(NULL);
 }
 
@@ -109,6 +118,26 @@ static void tokenizer_beyond_vocab(void **state) {
     expect_load_error(dir.path, NULL, GI8_ERR_FORMAT, "tokenizer.json", "vocab_size 20", "id 255",
                       NULL);
     temp_dir_remove(&dir);
+    tiny_checkpoint_free(c);
+}
+
+/* A file that is there but cannot be reached is not the same as none. */
+static void links_to_nowhere(void **state) {
+    (void)state;
+    static const char *const names[] = {"tokenizer.json", "model.safetensors", INDEX};
+    fixture_checkpoint *c = tiny_checkpoint();
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        temp_dir dir = tiny_write(c, "");
+        if (i > 0) {
+            assert_int_equal(remove(temp_path(&dir, "model.safetensors")), 0);
+        }
+        assert_int_equal(symlink("nowhere", temp_path(&dir, names[i])), 0);
+        expect_load_error(dir.path, NULL, GI8_ERR_IO, names[i], "No such file", NULL);
+        assert_int_equal(remove(temp_path(&dir, names[i])), 0);
+        assert_int_equal(symlink(names[i], temp_path(&dir, names[i])), 0); /* to itself */
+        expect_load_error(dir.path, NULL, GI8_ERR_IO, names[i], "symbolic links", NULL);
+        temp_dir_remove(&dir);
+    }
     tiny_checkpoint_free(c);
 }
 
@@ -266,7 +295,7 @@ static void bad_int8_checkpoints(void **state) {
     for (int i = 0; i < TINY_HIDDEN; i++) {
         absmax[i] = 0.5f;
     }
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 8; i++) {
         fixture_checkpoint *c = tiny_checkpoint();
         tiny_find(c, weight)->n_dims = -1;
         codes[9] = i == 4 ? -128 : 5;
@@ -275,7 +304,7 @@ static void bad_int8_checkpoints(void **state) {
             tiny_add(c, "gpt_neox.layers.0.attention.dense.SCB", "F32", 1, short_shape, absmax,
                      sizeof absmax - 4);
         } else if (i >= 2) {
-            absmax[2] = i == 5 ? NAN : 0.5f;
+            absmax[2] = i == 5 ? NAN : i == 6 ? INFINITY : i == 7 ? -0.5f : 0.5f;
             tiny_add(c, "gpt_neox.layers.0.attention.dense.SCB", "F32", 1, shape, absmax,
                      sizeof absmax);
         }
@@ -287,16 +316,23 @@ static void bad_int8_checkpoints(void **state) {
         temp_dir dir = tiny_write(c, "");
         static const gi8_status statuses[] = {GI8_ERR_SHAPE,       GI8_ERR_SHAPE,
                                               GI8_ERR_UNSUPPORTED, GI8_ERR_UNSUPPORTED,
+                                              GI8_ERR_FORMAT,      GI8_ERR_FORMAT,
                                               GI8_ERR_FORMAT,      GI8_ERR_FORMAT};
         static const char *const says[] = {
             "dense.SCB: expected F32 [8] beside an I8 weight, missing",
             "dense.SCB: expected F32 [8] beside an I8 weight, found another",
             "dense.weight_format: expected 0 (row), found col_turing",
             "dense.weight_format: expected 0 (row)",
-            "-128",
-            "absmax",
+            "layers.0.attention.dense.weight: row 1: expected codes in [-127, 127], found -128",
+            "layers.0.attention.dense.weight: absmax (SCB) of row 2: expected a finite",
+            "found inf",
+            "found -0.5",
         };
-        expect_load_error(dir.path, NULL, statuses[i], says[i], NULL);
+        for (int w = GPTNEOX_WEIGHTS_INT8; w <= GPTNEOX_WEIGHTS_F32; w++) {
+            gptneox_model_params params = GPTNEOX_MODEL_PARAMS_DEFAULT;
+            params.weights = (gptneox_weight_type)w;
+            expect_load_error(dir.path, &params, statuses[i], says[i], NULL);
+        }
         temp_dir_remove(&dir);
         tiny_checkpoint_free(c);
     }
@@ -442,6 +478,7 @@ int main(void) {
         cmocka_unit_test(unreadable),
         cmocka_unit_test(no_safetensors),
         cmocka_unit_test(tokenizer_beyond_vocab),
+        cmocka_unit_test(links_to_nowhere),
         cmocka_unit_test(bad_shards),
         cmocka_unit_test(missing_and_misshapen),
         cmocka_unit_test(everything_missing),
