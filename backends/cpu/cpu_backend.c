@@ -160,9 +160,9 @@ static void cpu_parallel(gi8_backend *backend, int64_t n, void (*fn)(void *arg, 
     pthread_mutex_unlock(&cpu->turn);
 }
 
-static void cpu_quantize_panel(gi8_backend *backend, gi8_type type, const void *w, int64_t k,
-                               int8_t *panel, float *absmax) {
-    ((cpu_backend *)backend)->kernels.quantize_panel(type, w, k, panel, absmax);
+static int64_t cpu_quantize_panel(gi8_backend *backend, gi8_type type, const void *w, int64_t k,
+                                  int8_t *panel, float *absmax) {
+    return ((cpu_backend *)backend)->kernels.quantize_panel(type, w, k, panel, absmax);
 }
 
 static const gi8_backend_vtable cpu_vtable = {

@@ -243,15 +243,8 @@ static int64_t quantize_in_panel(gi8_linear_int8 *linear, int64_t first, int64_t
     int8_t *panels = linear->codes->data;
     float *absmax = (float *)linear->absmax->data + first;
     if (n == GI8_PANEL_ROWS && vtable->quantize_panel != NULL) {
-        vtable->quantize_panel(linear->backend, type, w, k, panels + first * gi8_panels_k(k),
-                               absmax);
-        bool finite = true;
-        for (int64_t row = 0; row < n; row++) {
-            finite = finite && !isnan(absmax[row]);
-        }
-        if (finite) {
-            return 0;
-        }
+        return vtable->quantize_panel(linear->backend, type, w, k,
+                                      panels + first * gi8_panels_k(k), absmax);
     }
     int64_t not_finite = 0;
     gi8_int8_quantize_weight_panels(type, w, k, first, n, panels, absmax, &not_finite);

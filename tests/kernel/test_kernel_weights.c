@@ -15,7 +15,8 @@ static void check_panel(gi8_type type, const void *w, int64_t k, gi8i_quantize_p
     int8_t *expected = calloc(1, panel_size);
     assert_true(codes != NULL && expected != NULL);
     float expected_absmax[ROWS];
-    gi8_int8_quantize_weight_rows(type, w, k, ROWS, codes, expected_absmax, NULL);
+    int64_t not_finite = 0;
+    gi8_int8_quantize_weight_rows(type, w, k, ROWS, codes, expected_absmax, &not_finite);
     gi8_panels_pack(codes, k, 0, ROWS, expected);
 
     guarded panel = guarded_new(panel_size, 1, 0);
@@ -24,7 +25,7 @@ static void check_panel(gi8_type type, const void *w, int64_t k, gi8i_quantize_p
     void *block;
     const size_t bytes = (size_t)(k * ROWS) * gi8_type_size(type);
     const void *from = exact_copy(w, bytes, 1, gi8_type_size(type), &block);
-    fn(type, from, k, panel.data, absmax.data);
+    assert_int_equal(fn(type, from, k, panel.data, absmax.data), not_finite);
     assert_same_floats(expected_absmax, absmax.data, ROWS, name);
     if (memcmp(panel.data, expected, panel_size) != 0) {
         fail_msg("%s: %s, k = %lld: other codes than the reference's", name, gi8_type_name(type),

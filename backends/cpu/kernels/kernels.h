@@ -54,9 +54,10 @@ typedef void gi8i_quantize_fn(const float *x, int64_t k, float threshold, uint8_
                               float *absmax, int32_t *sum);
 
 /* gi8_int8_quantize_weight_panels() for the 16 rows of one panel: w [k, 16] of a float type at any
- * address, absmax [16]. Where a row holds NaN or Inf its absmax is NaN. */
-typedef void gi8i_quantize_panel_fn(gi8_type type, const void *w, int64_t k, int8_t *panel,
-                                    float *absmax);
+ * address, absmax [16]. Where a row holds NaN or Inf its absmax is NaN. Returns how
+ * many elements are NaN or Inf. */
+typedef int64_t gi8i_quantize_panel_fn(gi8_type type, const void *w, int64_t k, int8_t *panel,
+                                       float *absmax);
 
 /* acc[m][n] = sum over k of q[m][k] * w[n][k], exact. */
 typedef struct gi8i_int8_dot_args {

@@ -55,9 +55,10 @@ typedef struct gi8_backend_vtable {
     void (*parallel)(gi8_backend *backend, int64_t n, void (*fn)(void *arg, int64_t i), void *arg);
 
     /* Optional, where codes_layout is panels: gi8_int8_quantize_weight_panels() for the
-     * GI8_PANEL_ROWS rows of one panel, with the same bits. Thread-safe. */
-    void (*quantize_panel)(gi8_backend *backend, gi8_type type, const void *w, int64_t k,
-                           int8_t *panel, float *absmax);
+     * GI8_PANEL_ROWS rows of one panel, with the same bits. Returns how many weights are NaN or
+     * Inf. Thread-safe. */
+    int64_t (*quantize_panel)(gi8_backend *backend, gi8_type type, const void *w, int64_t k,
+                              int8_t *panel, float *absmax);
 } gi8_backend_vtable;
 
 /* The head of every backend's own struct. */

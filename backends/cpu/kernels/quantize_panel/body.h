@@ -31,16 +31,18 @@ GI8I_INLINE float row_absmax(gi8_type type, const char *w, int64_t k) {
 }
 
 /* Inlined once for each type, so that the loops do not ask for it. */
-GI8I_INLINE void quantize_panel(gi8_type type, const char *w, int64_t k, int8_t *panel,
-                                float *absmax) {
+GI8I_INLINE int64_t quantize_panel(gi8_type type, const char *w, int64_t k, int8_t *panel,
+                                   float *absmax) {
     const size_t size = type == GI8_TYPE_F32 ? 4 : 2;
     const size_t stride = (size_t)k * size;
     float factor[GI8_PANEL_ROWS];
     for (int row = 0; row < GI8_PANEL_ROWS; row++) {
         absmax[row] = row_absmax(type, w + (size_t)row * stride, k);
         if (isnan(absmax[row])) { /* rare, and an error: the reference knows what to do */
-            gi8_int8_quantize_weight_panels(type, w, k, 0, GI8_PANEL_ROWS, panel, absmax, NULL);
-            return;
+            int64_t not_finite = 0;
+            gi8_int8_quantize_weight_panels(type, w, k, 0, GI8_PANEL_ROWS, panel, absmax,
+                                            &not_finite);
+            return not_finite;
         }
         factor[row] = gi8_int8_weight_factor(absmax[row]);
     }
@@ -55,13 +57,14 @@ GI8I_INLINE void quantize_panel(gi8_type type, const char *w, int64_t k, int8_t 
         }
         pack_tile(type, rest[0], sizeof rest[0], factor, panel + i * GI8_PANEL_ROWS);
     }
+    return 0;
 }
 
-void GI8I_VARIANT(quantize_panel)(gi8_type type, const void *w, int64_t k, int8_t *panel,
-                                  float *absmax) {
+int64_t GI8I_VARIANT(quantize_panel)(gi8_type type, const void *w, int64_t k, int8_t *panel,
+                                     float *absmax) {
     switch (type) {
-    case GI8_TYPE_F32: quantize_panel(GI8_TYPE_F32, w, k, panel, absmax); break;
-    case GI8_TYPE_F16: quantize_panel(GI8_TYPE_F16, w, k, panel, absmax); break;
-    default: quantize_panel(GI8_TYPE_BF16, w, k, panel, absmax); break;
+    case GI8_TYPE_F32: return quantize_panel(GI8_TYPE_F32, w, k, panel, absmax);
+    case GI8_TYPE_F16: return quantize_panel(GI8_TYPE_F16, w, k, panel, absmax);
+    default: return quantize_panel(GI8_TYPE_BF16, w, k, panel, absmax);
     }
 }
