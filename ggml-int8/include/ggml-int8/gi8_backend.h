@@ -36,15 +36,18 @@ GI8_API bool gi8_backend_supports(const gi8_backend *backend, const gi8_tensor *
 
 /* Calls fn(arg, i) once for each i in [0, n) and returns when all calls have: at the same time, in
  * any order and by any threads, where the backend has threads that are free; else in order, by the
- * caller. Within fn, and while a plan of the backend executes, they are not free. A backend of NULL has none.
- * For preparing data, as a loader does; fn must not execute plans of the backend. Thread-safe. */
+ * caller. Within fn, and while a plan of the backend executes (in its callbacks too), they are not
+ * free. A backend of NULL has none. For preparing data, as a loader does; fn must not execute plans
+ * of the backend, which would wait for ever for the turn that the call has. Thread-safe. */
 GI8_API void gi8_backend_parallel(gi8_backend *backend, int64_t n,
                                   void (*fn)(void *arg, int64_t i), void *arg);
 
 /* ---- buffers --------------------------------------------------------------------------------- */
 
 /* Memory of `size` bytes (0 is allowed), aligned to 64 bytes, zeroed. Freed with gi8_buffer_free()
- * after everything that uses its tensors. NULL: GI8_ERR_ARGUMENT, GI8_ERR_MEMORY. Thread-safe. */
+ * after everything that uses its tensors. The memory is the backend's; the gi8_buffer itself, some
+ * dozens of bytes, comes from malloc(). NULL: GI8_ERR_ARGUMENT, GI8_ERR_MEMORY, or what the backend
+ * says of its memory. Thread-safe. */
 GI8_API gi8_buffer *gi8_buffer_create(gi8_backend *backend, size_t size, gi8_error *error);
 GI8_API void gi8_buffer_free(gi8_buffer *buffer);
 GI8_API size_t gi8_buffer_size(const gi8_buffer *buffer);
@@ -70,9 +73,11 @@ typedef struct gi8_plan_params {
     bool no_reuse;  /* give every result memory of its own (to look at intermediate results) */
     bool guard;     /* put guard bytes around every result and check them after each node; on in
                        debug builds of the library whatever is said here; host backends only */
-    /* Called before each node with the nodes done and their number; may be NULL. */
+    /* progress() is called before each node with the nodes done and their number, should_cancel()
+     * between nodes, where true stops the run with GI8_ERR_CANCELLED. Each may be NULL. They run in
+     * the thread that executes while it has the backend's turn: they must not execute plans of the
+     * backend, which would wait for that turn for ever; gi8_backend_parallel() works, in order. */
     void (*progress)(void *user, int64_t done, int64_t total);
-    /* Called between nodes; true stops the run with GI8_ERR_CANCELLED; may be NULL. */
     bool (*should_cancel)(void *user);
     void *user;
     const gi8_allocator *allocator; /* for the plan's own metadata; NULL: the C library; copied */

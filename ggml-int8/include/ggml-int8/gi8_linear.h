@@ -39,12 +39,14 @@ GI8_API gi8_status gi8_linear_int8_load_rows(gi8_linear_int8 *linear, int64_t fi
                                              gi8_type type, const void *w, gi8_error *error);
 
 /* Takes codes [K, n] and absmax [n] as they are (a checkpoint that holds int8 weights already).
- * GI8_ERR_ARGUMENT; GI8_ERR_FORMAT for a code of -128 or an absmax that is negative or not finite. */
+ * GI8_ERR_ARGUMENT; GI8_ERR_FORMAT for a code of -128 or an absmax that is negative or not finite
+ * (nothing is written then); GI8_ERR_DEVICE. Threads as for gi8_linear_int8_load_rows(). */
 GI8_API gi8_status gi8_linear_int8_load_codes(gi8_linear_int8 *linear, int64_t first, int64_t n,
                                               const int8_t *codes, const float *absmax,
                                               gi8_error *error);
 
-/* Sets the bias, [N] of a float type; kept as F32. GI8_ERR_ARGUMENT where the layer has none. */
+/* Sets the bias, [N] of a float type; kept as F32. GI8_ERR_ARGUMENT (a NULL, or the layer has none),
+ * GI8_ERR_TYPE (not F32, F16 or BF16), GI8_ERR_DEVICE. */
 GI8_API gi8_status gi8_linear_int8_load_bias(gi8_linear_int8 *linear, gi8_type type, const void *bias,
                                              gi8_error *error);
 
@@ -53,7 +55,9 @@ GI8_API gi8_status gi8_linear_int8_load_bias(gi8_linear_int8 *linear, gi8_type t
 GI8_API gi8_tensor *gi8_linear_int8_forward(gi8_context *ctx, const gi8_linear_int8 *linear,
                                             gi8_tensor *x);
 
-/* The weight that the codes stand for, [K, n] F32 from row `first` on: codes * absmax / 127. */
+/* The weight that the codes stand for, [K, n] F32 from row `first` on: codes * absmax / 127.
+ * GI8_ERR_ARGUMENT (a NULL, rows out of range), GI8_ERR_MEMORY (for a tile of rows, where the layer's
+ * memory is a device's or in panels), GI8_ERR_DEVICE. Thread-safe where nobody loads. */
 GI8_API gi8_status gi8_linear_int8_dequantize(const gi8_linear_int8 *linear, int64_t first, int64_t n,
                                               float *w, gi8_error *error);
 

@@ -37,8 +37,9 @@ GI8_API uint16_t gi8_fp32_to_fp16(float f);
 GI8_API float gi8_bf16_to_fp32(uint16_t b);
 GI8_API uint16_t gi8_fp32_to_bf16(float f);
 
-/* `n` consecutive elements of a float type to fp32, or from it. `src` and `dst` must not overlap.
- * Return GI8_OK, or GI8_ERR_TYPE (nothing written) where `type` is not F32, F16 or BF16. Thread-safe. */
+/* `n` consecutive elements of a float type to fp32, or from it. `src` and `dst` must not overlap;
+ * they may be NULL only where n <= 0, which does nothing. Return GI8_OK, or GI8_ERR_TYPE (nothing
+ * written) where `type` is not F32, F16 or BF16, whatever n is. Thread-safe. */
 GI8_API gi8_status gi8_convert_to_fp32(gi8_type type, const void *src, int64_t n, float *dst);
 GI8_API gi8_status gi8_convert_from_fp32(gi8_type type, const float *src, int64_t n, void *dst);
 
