@@ -47,13 +47,14 @@ static gi8_status choose(run *r, int32_t index, int32_t *token, gi8_error *error
 /* Hands the caller a token and the text that it completes. False: the caller wants no more. */
 static bool emit(run *r, int32_t token) {
     const gptneox_generate_params *p = &r->params;
-    bool go_on = p->on_token == NULL || p->on_token(p->user, token);
-    if (r->text != NULL) {
-        size_t size = 0;
-        gptneox_stream_push(&r->stream, token, r->text, r->room, &size, NULL);
-        go_on = (size == 0 || p->on_text(p->user, r->text, size)) && go_on;
+    if (p->on_token != NULL && !p->on_token(p->user, token)) {
+        return false;
     }
-    return go_on;
+    size_t size = 0;
+    if (r->text != NULL) {
+        gptneox_stream_push(&r->stream, token, r->text, r->room, &size, NULL);
+    }
+    return size == 0 || p->on_text(p->user, r->text, size);
 }
 
 static gi8_status generate(run *r, const int32_t *prompt, int32_t n_prompt,
@@ -61,12 +62,15 @@ static gi8_status generate(run *r, const int32_t *prompt, int32_t n_prompt,
     const gptneox_config *config = &r->session->model->config;
     double start = now();
     gi8_status status = eval(r, prompt, n_prompt, error);
+    double prompt_end = now();
+    result->prompt_seconds = prompt_end - start;
+    if (status != GI8_OK) { /* the prompt is not in the sequence: the sampler must not know of it */
+        return status;
+    }
+    result->n_prompt = n_prompt;
     for (int32_t i = 0; i < n_prompt; i++) {
         gptneox_sampler_accept(r->sampler, prompt[i]);
     }
-    double prompt_end = now();
-    result->n_prompt = n_prompt;
-    result->prompt_seconds = prompt_end - start;
 
     int32_t last = n_prompt - 1;
     result->stop = GPTNEOX_STOP_LENGTH;
@@ -102,7 +106,7 @@ static gi8_status generate(run *r, const int32_t *prompt, int32_t n_prompt,
         last = 0;
     }
     result->generate_seconds = now() - prompt_end;
-    if (r->text != NULL) {
+    if (r->text != NULL && result->stop != GPTNEOX_STOP_CALLER) {
         size_t size = 0;
         gptneox_stream_flush(&r->stream, r->text, r->room, &size, NULL);
         if (size > 0) {

@@ -170,11 +170,57 @@ static void test_greedy_int8(void **state) {
     check_all_greedy(GPTNEOX_WEIGHTS_INT8, GI8_OUTLIERS_PER_TOKEN);
 }
 
+/* Stops after some tokens, or after some texts; neither is told of anything then. */
+typedef struct stopper {
+    int n_tokens;
+    int n_texts;
+    int max_tokens;
+    int max_texts;
+} stopper;
+
+static bool stop_at_text(void *user, const char *text, size_t size) {
+    stopper *s = user;
+    assert_true(size > 0 && text != NULL);
+    assert_true(s->n_tokens < s->max_tokens && s->n_texts < s->max_texts);
+    return ++s->n_texts < s->max_texts;
+}
+
+static bool stop_at_token(void *user, int32_t token) {
+    stopper *s = user;
+    (void)token;
+    assert_true(s->n_tokens < s->max_tokens && s->n_texts < s->max_texts);
+    return ++s->n_tokens < s->max_tokens;
+}
+
+static void test_stops(void **state) {
+    (void)state;
+    gptneox_model *model =
+        fixture_model(GPTNEOX_DEMO_DIR, backend, GPTNEOX_WEIGHTS_INT8, GI8_OUTLIERS_COLUMN);
+    gptneox_session *session = fixture_session(model, 64, 1, 0, GI8_TYPE_F16);
+    gptneox_sampler *sampler = gptneox_sampler_create(NULL, NULL);
+    assert_non_null(sampler);
+    for (int by_text = 0; by_text < 2; by_text++) {
+        gi8_error error = GI8_ERROR_INIT;
+        stopper s = {.max_tokens = by_text ? 1000 : 3, .max_texts = by_text ? 3 : 1000};
+        gptneox_generate_params params = {0, 20, true, stop_at_text, stop_at_token, &s};
+        gptneox_generate_result result;
+        const int32_t prompt[2] = {20, 30};
+        assert_ok(gptneox_session_truncate(session, 0, 0, &error), error);
+        assert_ok(gptneox_generate(session, sampler, prompt, 2, &params, &result, &error), error);
+        assert_int_equal(result.stop, GPTNEOX_STOP_CALLER);
+        assert_int_equal(result.n_generated, s.n_tokens);
+        assert_int_equal(by_text ? s.n_texts : s.n_tokens, 3);
+    }
+    gptneox_sampler_free(sampler);
+    gptneox_session_free(session);
+    gptneox_model_free(model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_logits),      cmocka_unit_test(test_greedy_f32),
         cmocka_unit_test(test_greedy_f16),  cmocka_unit_test(test_greedy_bf16),
-        cmocka_unit_test(test_greedy_int8),
+        cmocka_unit_test(test_greedy_int8), cmocka_unit_test(test_stops),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -149,6 +149,40 @@ static void test_nothing_to_generate(void **state) {
     gptneox_session_free(session);
 }
 
+static bool cancel(void *user) {
+    (void)user;
+    return true;
+}
+
+/* A prompt that could not be computed stands in no text: the sampler does not hear of it. */
+static void test_failed_prompt(void **state) {
+    (void)state;
+    gi8_error error = GI8_ERROR_INIT;
+    gptneox_session_params session_params = GPTNEOX_SESSION_PARAMS_DEFAULT;
+    session_params.should_cancel = cancel;
+    gptneox_session *session = gptneox_session_create(model, &session_params, &error);
+    assert_ok(error.status, error);
+    gptneox_sampler_params sampler_params = GPTNEOX_SAMPLER_PARAMS_DEFAULT;
+    sampler_params.temperature = 0;
+    sampler_params.repeat_penalty = 10;
+    gptneox_sampler *sampler = gptneox_sampler_create(&sampler_params, &error);
+    assert_ok(error.status, error);
+    const int32_t prompt = 0;
+    gptneox_generate_result result;
+    assert_int_equal(gptneox_generate(session, sampler, &prompt, 1, NULL, &result, &error),
+                     GI8_ERR_CANCELLED);
+    assert_int_equal(result.n_prompt, 0);
+    assert_int_equal(result.n_generated, 0);
+    assert_int_equal(result.pending_token, -1);
+    assert_int_equal(gptneox_session_length(session, 0), 0);
+    const float logits[2] = {1.0f, 0.9f}; /* a penalty would make token 0 the lesser one */
+    int32_t token = -1;
+    assert_ok(gptneox_sampler_sample(sampler, logits, 2, &token, &error), error);
+    assert_int_equal(token, 0);
+    gptneox_sampler_free(sampler);
+    gptneox_session_free(session);
+}
+
 static bool any_text(void *user, const char *text, size_t size) {
     (void)user;
     (void)text;
@@ -186,7 +220,8 @@ static void test_bad_arguments(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equals_steps_by_hand), cmocka_unit_test(test_context_full),
-        cmocka_unit_test(test_nothing_to_generate),  cmocka_unit_test(test_bad_arguments),
+        cmocka_unit_test(test_nothing_to_generate),  cmocka_unit_test(test_failed_prompt),
+        cmocka_unit_test(test_bad_arguments),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
