@@ -272,6 +272,9 @@ gi8_status gptneox_eval(gptneox_session *session, const gptneox_batch *batch, gi
         (batch->n_tokens > 0 && batch->tokens == NULL)) {
         return gi8_error_set(error, GI8_ERR_ARGUMENT, "eval: the session or the batch is missing");
     }
+    if (batch->n_tokens == 0) {
+        return GI8_OK;
+    }
     session->n_tokens = 0; /* logits of the batch before are gone, whatever happens now */
     size_t n_rows = 0;
     for (int32_t i = 0; i < batch->n_tokens; i++) {

@@ -66,12 +66,13 @@ static void test_bad_batches(void **state) {
     assert_int_equal(gptneox_eval(NULL, &first, &error), GI8_ERR_ARGUMENT);
     assert_int_equal(gptneox_session_length(session, 0), 4);
 
-    /* Exactly full is fine, and so are an empty batch and positions that agree. */
-    gptneox_batch empty = {0};
-    assert_ok(gptneox_eval(session, &empty, &error), error);
+    /* Exactly full is fine, and so are positions that agree. An empty batch does nothing. */
     positions[1] = 5;
     gptneox_batch rest = {.n_tokens = 2, .tokens = tokens + 4, .positions = positions};
     assert_ok(gptneox_eval(session, &rest, &error), error);
+    gptneox_batch empty = {0};
+    assert_ok(gptneox_eval(session, &empty, &error), error);
+    assert_non_null(gptneox_logits(session, 1));
     assert_int_equal(gptneox_session_length(session, 0), 6);
 
     assert_int_equal(gptneox_session_truncate(session, 0, 7, &error), GI8_ERR_ARGUMENT);
