@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "json.h"
+#include "output.h"
 
 #define SINGLE_NAME "model.safetensors"
 #define INDEX_NAME "model.safetensors.index.json"
@@ -44,6 +45,11 @@ static bool is_open(const gptneoxi_checkpoint *checkpoint, const char *name) {
     return false;
 }
 
+/* Whether a name in the index stays in its directory. */
+static bool is_file_name(const char *name) {
+    return name[0] != '\0' && strchr(name, '/') == NULL && strcmp(name, "..") != 0;
+}
+
 /* Opens every file that the index names, each once. */
 static gi8_status open_shards(gptneoxi_checkpoint *checkpoint, const char *dir,
                               const char *index_path, json_t *weight_map, gi8_error *error) {
@@ -56,7 +62,7 @@ static gi8_status open_shards(gptneoxi_checkpoint *checkpoint, const char *dir,
                                  "%s: weight_map: %.128s: expected a file name, found %s",
                                  index_path, name, gptneoxi_json_kind(value));
         }
-        if (shard[0] == '\0' || strchr(shard, '/') != NULL || strcmp(shard, "..") == 0) {
+        if (!is_file_name(shard)) {
             return gi8_error_set(error, GI8_ERR_FORMAT,
                                  "%s: weight_map: %.128s: expected the name of a file in the same "
                                  "directory, found \"%.128s\"", index_path, name, shard);
@@ -207,6 +213,32 @@ gi8_status gptneoxi_checkpoint_open(gptneoxi_checkpoint *checkpoint, const char 
     if (status != GI8_OK) {
         gptneoxi_checkpoint_close(checkpoint);
     }
+    return status;
+}
+
+gi8_status gptneoxi_checkpoint_remove_shards(const char *dir, gi8_error *error) {
+    char *path = gptneoxi_path_join(dir, INDEX_NAME, error);
+    if (path == NULL) {
+        return GI8_ERR_MEMORY;
+    }
+    gi8_error failure = GI8_ERROR_INIT; /* the caller may not want the sentence */
+    const bool exists = gptneoxi_path_exists(path);
+    json_t *index = exists ? gptneoxi_json_load(path, MAX_INDEX_SIZE, &failure) : NULL;
+    free(path);
+    if (index == NULL && exists && failure.status != GI8_ERR_FORMAT) {
+        return gi8_error_set(error, failure.status, "%s", failure.message);
+    }
+    gi8_status status = GI8_OK;
+    const char *name;
+    json_t *value;
+    json_object_foreach(json_object_get(index, "weight_map"), name, value) {
+        const char *shard = json_string_value(value);
+        if (status == GI8_OK && shard != NULL && is_file_name(shard) &&
+            has_suffix(shard, ".safetensors")) {
+            status = gptneoxi_file_remove(dir, shard, error);
+        }
+    }
+    json_decref(index);
     return status;
 }
 

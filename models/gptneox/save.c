@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "checkpoint.h"
 #include "config.h"
 #include "file.h"
 #include "json.h"
@@ -344,25 +345,37 @@ static gi8_status check_other_dir(const gptneox_model *model, const char *dir, g
     return GI8_OK;
 }
 
-/* Refuses a directory that holds a checkpoint, or removes it, its config.json first. */
-static gi8_status clear_dir(const char *dir, bool overwrite, gi8_error *error) {
-    static const char *const parts[] = {CONFIG, WEIGHTS_INDEX, WEIGHTS};
-    gi8_status status = GI8_OK;
-    for (size_t i = 0; status == GI8_OK && i < sizeof parts / sizeof *parts; i++) {
+/* What makes a directory a checkpoint. */
+static const char *const parts[] = {CONFIG, WEIGHTS_INDEX, WEIGHTS};
+enum { N_PARTS = sizeof parts / sizeof *parts };
+
+static gi8_status check_no_checkpoint(const char *dir, gi8_error *error) {
+    for (int i = 0; i < N_PARTS; i++) {
         char *path = gptneoxi_path_join(dir, parts[i], error);
         if (path == NULL) {
             return GI8_ERR_MEMORY;
         }
-        if (overwrite) {
-            status = gptneoxi_file_remove(dir, parts[i], error);
-        } else if (gptneoxi_path_exists(path)) {
-            status = gi8_error_set(error, GI8_ERR_IO,
-                                   "%s: expected a directory without a checkpoint, found %s", dir,
-                                   parts[i]);
-        }
+        const bool exists = gptneoxi_path_exists(path);
         free(path);
+        if (exists) {
+            return gi8_error_set(error, GI8_ERR_IO,
+                                 "%s: expected a directory without a checkpoint, found %s", dir,
+                                 parts[i]);
+        }
     }
-    for (int i = 0; status == GI8_OK && overwrite && i < N_COPIED; i++) {
+    return GI8_OK;
+}
+
+/* Its config.json first; the shards while the index still names them. */
+static gi8_status remove_checkpoint(const char *dir, gi8_error *error) {
+    gi8_status status = gptneoxi_file_remove(dir, CONFIG, error);
+    if (status == GI8_OK) {
+        status = gptneoxi_checkpoint_remove_shards(dir, error);
+    }
+    for (int i = 0; status == GI8_OK && i < N_PARTS; i++) {
+        status = gptneoxi_file_remove(dir, parts[i], error);
+    }
+    for (int i = 0; status == GI8_OK && i < N_COPIED; i++) {
         status = gptneoxi_file_remove(dir, copied[i], error);
     }
     return status;
@@ -376,7 +389,7 @@ static gi8_status save(const gptneox_model *model, const char *dir, bool overwri
         status = check_other_dir(model, dir, error);
     }
     if (status == GI8_OK) {
-        status = clear_dir(dir, overwrite, error);
+        status = overwrite ? remove_checkpoint(dir, error) : check_no_checkpoint(dir, error);
     }
     for (int i = 0; status == GI8_OK && i < N_COPIED; i++) {
         status = gptneoxi_file_copy(model->dir, dir, copied[i], error);

@@ -336,6 +336,27 @@ static void refusals(void **state) {
         assert_int_equal(remove(temp_path(&out, "config.json")), 0);
         assert_int_equal(remove(temp_path(&out, "model.safetensors")), 0);
     }
+    /* The shards go with their index, and nothing else that it names. */
+    static const char *const kept[] = {"notes.txt", "other.safetensors"};
+    temp_write_text(&out, "model-1-of-2.safetensors", "old");
+    temp_write_text(&out, "model-2-of-2.safetensors", "old");
+    temp_write_text(&out, kept[0], "not a shard");
+    temp_write_text(&out, kept[1], "not in the index");
+    temp_write_text(&s.source, "beside.safetensors", "elsewhere");
+    char index[1024];
+    snprintf(index, sizeof index,
+             "{\"weight_map\": {\"a\": \"model-1-of-2.safetensors\", "
+             "\"b\": \"model-2-of-2.safetensors\", \"c\": \"model-1-of-2.safetensors\", "
+             "\"d\": \"%s\", \"e\": \"%s/beside.safetensors\", \"f\": 7, \"g\": \"..\"}}",
+             kept[0], s.source.path);
+    temp_write_text(&out, "model.safetensors.index.json", index);
+    save(s.model, out.path, true);
+    assert_false(exists(&out, "model-1-of-2.safetensors"));
+    assert_false(exists(&out, "model-2-of-2.safetensors"));
+    assert_false(exists(&out, "model.safetensors.index.json"));
+    assert_true(exists(&out, kept[0]) && exists(&out, kept[1]));
+    assert_true(exists(&s.source, "beside.safetensors"));
+
     /* A tokenizer that the new model does not have must not stay. */
     temp_write_text(&out, "tokenizer.json", "old");
     save(s.model, out.path, true);
