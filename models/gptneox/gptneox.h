@@ -89,7 +89,8 @@ typedef struct gptneox_model gptneox_model;
  *
  * `params` may be NULL (defaults). `backend` computes for the model's sessions and must outlive it.
  * NULL on failure:
- *   GI8_ERR_ARGUMENT     dir or backend NULL
+ *   GI8_ERR_ARGUMENT     dir or backend NULL; a threshold that is NaN or Inf; weights or outliers
+ *                        that are none of their enum
  *   GI8_ERR_IO           a file or directory that is missing or cannot be read
  *   GI8_ERR_FORMAT       a file that breaks its format; a config value that is missing or absurd
  *   GI8_ERR_SHAPE        tensors missing or misshapen: one sentence lists them all, each with the
@@ -105,13 +106,14 @@ GI8_API void gptneox_model_free(gptneox_model *model);
  * with codes (P.weight), their row maxima (P.SCB) and weight_format 0; embedding and head as they are
  * kept; norms and biases in the embedding's type, or in F32 where they do not fit it exactly;
  * config.json as it was, with a quantization_config; the files of the tokenizer and
- * generation_config.json, copied. gptneox_model_load() then takes the codes as they are: the same
- * model to the last bit, without quantizing and from half as many bytes. The directory that the
- * model was loaded from must still be there.
+ * generation_config.json, copied. gptneox_model_load() then takes the codes as they are, without
+ * quantizing and from half as many bytes: the same model to the last bit, if it gets the same
+ * threshold and outliers, which it takes from its parameters and not from the file. The directory
+ * that the model was loaded from must still be there.
  *
  * `dir` is made if it is absent, its parent is not. Each file gets its name when it is complete and
  * on the disk, config.json last: what an interrupted call leaves is no checkpoint. With `overwrite`
- * a checkpoint in `dir` is removed first.
+ * a checkpoint in `dir` is removed first, with the *.safetensors that its index names.
  *   GI8_ERR_ARGUMENT     model or dir NULL; `dir` is where the model was loaded from
  *   GI8_ERR_UNSUPPORTED  the model was not loaded with GPTNEOX_WEIGHTS_INT8
  *   GI8_ERR_IO           a file that cannot be read or written: no space, no permission, ...;
@@ -147,7 +149,9 @@ typedef struct gptneox_session_params {
     gi8_type kv_type;     /* GI8_TYPE_F16 or GI8_TYPE_F32 */
     gi8_backend *backend; /* NULL: the model's. A host backend may serve a model loaded with another
                              one, e.g. to run two sessions at the same time. */
-    /* Called between the nodes of the graph; true stops gptneox_eval() with GI8_ERR_CANCELLED. */
+    /* Called between the nodes of the graph; true stops gptneox_eval() with GI8_ERR_CANCELLED. The
+     * session has its turn on the backend meanwhile: the callback must not evaluate a session of
+     * the same backend, which would wait for that turn forever. May be NULL. */
     bool (*should_cancel)(void *user);
     void *user;
 } gptneox_session_params;
@@ -188,8 +192,8 @@ typedef struct gptneox_batch {
     const bool *wants_logits;   /* NULL: the last token only */
 } gptneox_batch;
 
-/* Computes a batch and appends it to its sequences. n_tokens = 0 is fine and does nothing. On failure
- * the sequences are as before.
+/* Computes a batch and appends it to its sequences. n_tokens = 0 is fine and does nothing: the
+ * logits of the batch before stay. On failure the sequences are as before, without logits.
  *   GI8_ERR_ARGUMENT     a token, sequence or position out of range; a sequence that would exceed n_ctx
  *   GI8_ERR_NOT_FINITE   the logits hold NaN
  *   GI8_ERR_MEMORY, GI8_ERR_CANCELLED, GI8_ERR_DEVICE */
@@ -250,17 +254,19 @@ typedef enum gptneox_stop {
     GPTNEOX_STOP_LENGTH = 0,  /* max_tokens were generated */
     GPTNEOX_STOP_EOS = 1,     /* the end-of-text token was chosen */
     GPTNEOX_STOP_CONTEXT = 2, /* the sequence is full */
-    GPTNEOX_STOP_CALLER = 3   /* the callback returned false */
+    GPTNEOX_STOP_CALLER = 3   /* a callback returned false */
 } gptneox_stop;
 
 typedef struct gptneox_generate_params {
     int32_t sequence;
     int32_t max_tokens; /* < 0: until the context is full */
     bool ignore_eos;    /* never choose the end-of-text token */
-    /* Called with the generated text, piece by piece, whole UTF-8 characters (a character's bytes are
-     * held back until it is complete); false stops. May be NULL. */
+    /* Called with the generated text, piece by piece, whole UTF-8 characters (a character's bytes
+     * are held back until it is complete, or until generating ends). False stops: neither callback
+     * is called again. May be NULL. */
     bool (*on_text)(void *user, const char *text, size_t size);
-    /* Called with each generated token id, before its text; false stops. May be NULL. */
+    /* Called with each generated token id, before its text. False stops: neither callback is called
+     * again, so the text of this token is not given. May be NULL. */
     bool (*on_token)(void *user, int32_t token);
     void *user;
 } gptneox_generate_params;
@@ -269,7 +275,7 @@ typedef struct gptneox_generate_params {
 
 typedef struct gptneox_generate_result {
     gptneox_stop stop;
-    int32_t n_prompt;
+    int32_t n_prompt;        /* tokens of the prompt that are in the sequence: all, or 0 */
     int32_t n_generated;     /* tokens chosen, the end-of-text token not counted */
     int32_t pending_token;   /* chosen, but not in the sequence yet: to go on, put it in front of the
                                 next prompt; -1: none */
