@@ -6,8 +6,8 @@
 
 #include "ggml-int8/gi8_status.h"
 
-/* *allocator = *given, or the C library's functions where `given` is NULL. False where `given` lacks
- * a function: GI8_ERR_ARGUMENT for the caller to report. Thread-safe. */
+/* *allocator = *given, or the C library's functions where `given` is NULL. False where `given`
+ * lacks a function: GI8_ERR_ARGUMENT for the caller to report. Thread-safe. */
 bool gi8i_allocator_or_default(const gi8_allocator *given, gi8_allocator *allocator);
 
 /* `size` > 0 bytes aligned to `alignment`, or NULL. */

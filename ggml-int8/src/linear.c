@@ -13,8 +13,8 @@
 #include "ggml-int8/gi8_panels.h"
 #include "ggml-int8/gi8_quantize.h"
 
-/* Rows pass through host memory in tiles of at most this size where the layer's memory is elsewhere or
- * not made of rows. One row of the longest K fits. */
+/* Rows pass through host memory in tiles of at most this size where the layer's memory is elsewhere
+ * or not made of rows. One row of the longest K fits. */
 #define TILE_BYTES ((size_t)1 << 20)
 #define CONTEXT_BYTES ((size_t)4096)
 
@@ -130,8 +130,9 @@ void gi8_linear_int8_free(gi8_linear_int8 *linear) {
 
 /* ---- host tiles ------------------------------------------------------------------------------ */
 
-/* Rows of codes and absmax in host memory: the layer's own memory where the backend computes there and
- * keeps rows, else a tile that is copied. Each call has a tile of its own, so that threads do not meet. */
+/* Rows of codes and absmax in host memory: the layer's own memory where the backend computes there
+ * and keeps rows, else a tile that is copied. Each call has a tile of its own, so that threads do
+ * not meet. */
 typedef struct host_rows {
     int8_t *codes;
     float *absmax;
@@ -224,7 +225,8 @@ static gi8_status read_rows(const gi8_linear_int8 *linear, int64_t first, int64_
     if (in_panels(linear)) {
         gi8_panels_unpack(linear->codes->data, linear->codes->ne[0], first, n, rows->codes);
     } else {
-        status = gi8_tensor_read(linear->codes, (size_t)first * k, rows->codes, (size_t)n * k, error);
+        status =
+            gi8_tensor_read(linear->codes, (size_t)first * k, rows->codes, (size_t)n * k, error);
     }
     if (status == GI8_OK) {
         status = gi8_tensor_read(linear->absmax, (size_t)first * sizeof(float), rows->absmax,

@@ -48,14 +48,14 @@ typedef struct gi8i_mul_mat_args {
 typedef void gi8i_mul_mat_fn(const gi8i_mul_mat_args *args);
 
 /* One row of gi8_int8_quantize_rows() without outlier columns: codes q[0..k), zeros up to the next
- * multiple of GI8I_CODES_ALIGN, and their sum. On the way marks[i] becomes 1 where |x[i]| >= threshold
- * > 0 (Inf is, NaN is not), and stays as it is elsewhere. `marks` may be NULL. */
+ * multiple of GI8I_CODES_ALIGN, and their sum. On the way marks[i] becomes 1 where |x[i]| >=
+ * threshold > 0 (Inf is, NaN is not), and stays as it is elsewhere. `marks` may be NULL. */
 typedef void gi8i_quantize_fn(const float *x, int64_t k, float threshold, uint8_t *marks, int8_t *q,
                               float *absmax, int32_t *sum);
 
 /* gi8_int8_quantize_weight_panels() for the 16 rows of one panel: w [k, 16] of a float type at any
- * address, absmax [16]. Where a row holds NaN or Inf its absmax is NaN. Returns how
- * many elements are NaN or Inf. */
+ * address, absmax [16]. Where a row holds NaN or Inf its absmax is NaN. Returns how many
+ * elements are NaN or Inf. */
 typedef int64_t gi8i_quantize_panel_fn(gi8_type type, const void *w, int64_t k, int8_t *panel,
                                        float *absmax);
 
@@ -130,7 +130,7 @@ typedef struct gi8i_attention_args {
 } gi8i_attention_args;
 typedef void gi8i_attention_fn(const gi8i_attention_args *args);
 
-/* y[i] = x[i] in fp16, to the nearest, ties to even; a NaN keeps its upper bits and becomes quiet. */
+/* y[i] = x[i] in fp16, ties to even; a NaN keeps its upper bits and becomes quiet. */
 typedef void gi8i_store_f16_fn(const float *x, int64_t n, uint16_t *y);
 
 /* The table that a backend uses. */

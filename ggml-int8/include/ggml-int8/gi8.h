@@ -19,10 +19,10 @@
  * Both operands have k contiguous: a Hugging Face linear weight [out_features, in_features] is used
  * as it lies in the file, and the result has one row per token, like x.
  *
- * Errors: a builder that refuses its arguments returns NULL and leaves a status with one sentence in
- * the context, where the first one stays until gi8_context_reset(). A builder that is given a NULL
- * source, or a context that already holds an error, returns NULL. So a whole graph can be written
- * without a check, and gi8_context_status() asked once at the end.
+ * Errors: a builder that refuses its arguments returns NULL and leaves a status with one sentence
+ * in the context, where the first one stays until gi8_context_reset(). A builder that is given a
+ * NULL source, or a context that already holds an error, returns NULL. So a whole graph can be
+ * written without a check, and gi8_context_status() asked once at the end.
  *
  * Threads: a context, and everything made in it, is used by one thread at a time. Building a graph
  * never writes to a source tensor: weights in a context of their own may be used by any number of
@@ -109,7 +109,7 @@ typedef struct gi8_activation_params {
 } gi8_activation_params;
 
 typedef struct gi8_rope_params {
-    int32_t n_rot;    /* leading dimensions that turn: even, 0 < n_rot <= head_dim; the rest passes */
+    int32_t n_rot;    /* leading dimensions that turn: even, 1 to head_dim; the rest passes */
     float base;       /* theta_i = base^(-2i / n_rot); 10000 in most models */
     float freq_scale; /* factor on the position: 1, or 1/factor for linear position interpolation */
 } gi8_rope_params;
@@ -129,27 +129,28 @@ struct gi8_buffer;
 /* How the elements of a tensor lie in memory. */
 typedef enum gi8_layout {
     GI8_LAYOUT_STRIDED = 0, /* as nb[] says */
-    GI8_LAYOUT_PANELS = 1   /* int8 weights in the order in which vector units read them: gi8_panels.h.
-                               Only mul_mat_int8_mixed takes them. */
+    GI8_LAYOUT_PANELS = 1   /* int8 weights in the order in which vector units read them:
+                               gi8_panels.h. Only mul_mat_int8_mixed takes them. */
 } gi8_layout;
 
 /* A tensor: type, shape, strides, and where it came from. Made by builders only; programs read the
- * fields and write none of them. Element (i0, i1, i2, i3) lies nb[0]*i0 + ... + nb[3]*i3 bytes after
- * the tensor's first one. ne[i] >= 0; an empty tensor (some ne[i] == 0) is legal everywhere. */
+ * fields and write none of them. Element (i0, i1, i2, i3) lies nb[0]*i0 + ... + nb[3]*i3 bytes
+ * after the tensor's first one. ne[i] >= 0; an empty tensor (some ne[i] == 0) is legal
+ * everywhere. */
 typedef struct gi8_tensor {
     gi8_type type;
     gi8_op op;                            /* GI8_OP_NONE: a leaf */
     gi8_layout layout;                    /* GI8_LAYOUT_STRIDED in all but weights for one op */
     int64_t ne[GI8_MAX_DIMS];             /* elements of each dimension */
-    size_t nb[GI8_MAX_DIMS];              /* stride of each dimension in bytes; panels: of codes [K, N]
-                                             as rows */
+    size_t nb[GI8_MAX_DIMS];              /* stride of each dimension in bytes; panels: of codes
+                                             [K, N] as rows */
     struct gi8_tensor *src[GI8_MAX_SRC];  /* sources; optional ones that are absent are NULL */
     const void *params;                   /* the op's parameter struct; NULL for a leaf */
     struct gi8_tensor *view_src;          /* the tensor whose memory this one looks at, itself never
                                              a view; NULL where this tensor is not a view */
     size_t view_offset;                   /* bytes from the first byte of view_src */
-    void *data;                           /* memory of a leaf that has its own (weights, caches); NULL
-                                             for inputs and results, which a plan places */
+    void *data;                           /* memory of a leaf that has its own (weights, caches);
+                                             NULL for inputs and results, which a plan places */
     struct gi8_buffer *buffer;            /* the buffer that `data` lies in; NULL: host memory */
     char name[GI8_MAX_NAME];              /* for messages and dumps; "" where none was given */
 } gi8_tensor;
@@ -160,8 +161,9 @@ GI8_API int64_t gi8_nelements(const gi8_tensor *t);
 /* Product of ne[1], ne[2], ne[3]; 0 for NULL. Thread-safe. */
 GI8_API int64_t gi8_nrows(const gi8_tensor *t);
 
-/* Bytes from the first byte of the tensor to behind its last one (for a contiguous tensor: elements *
- * type size; for panels: with their padding); 0 for an empty tensor or NULL. Thread-safe. */
+/* Bytes from the first byte of the tensor to behind its last one (for a contiguous tensor: as many
+ * elements of the type's size; for panels: with their padding); 0 for an empty tensor or NULL.
+ * Thread-safe. */
 GI8_API size_t gi8_nbytes(const gi8_tensor *t);
 
 /* True where the elements lie without gaps in the order of the dimensions; strides of dimensions of
@@ -204,13 +206,16 @@ GI8_API void gi8_context_free(gi8_context *ctx);
  * memory for the next use. NULL is allowed. */
 GI8_API void gi8_context_reset(gi8_context *ctx);
 
-/* The first error since creation or reset; GI8_OK where there is none; GI8_ERR_ARGUMENT for NULL. */
+/* The first error since creation or reset; GI8_OK where there is none; GI8_ERR_ARGUMENT
+ * for NULL. */
 GI8_API gi8_status gi8_context_status(const gi8_context *ctx);
 
-/* The sentence that goes with it; "" where there is no error. Never NULL; valid until reset or free. */
+/* The sentence that goes with it; "" where there is no error. Never NULL; valid until reset
+ * or free. */
 GI8_API const char *gi8_context_message(const gi8_context *ctx);
 
-/* Forgets the error and keeps the tensors: after GI8_ERR_ARENA_FULL a smaller graph may still fit. */
+/* Forgets the error and keeps the tensors: after GI8_ERR_ARENA_FULL a smaller graph may
+ * still fit. */
 GI8_API void gi8_context_clear_error(gi8_context *ctx);
 
 /* Bytes in use and bytes obtained. 0 for NULL. */
@@ -222,8 +227,8 @@ GI8_API size_t gi8_context_size(const gi8_context *ctx);
 /* A new leaf of `n_dims` (1 to 4) dimensions. It has no memory: with gi8_buffer_bind() or
  * gi8_tensor_set_data() it becomes a weight or a cache, without them an input that each plan
  * places. NULL and an error in ctx: GI8_ERR_ARGUMENT (n_dims, ne NULL), GI8_ERR_TYPE, GI8_ERR_SHAPE
- * (a negative ne, or more than PTRDIFF_MAX bytes, dimensions of 0 counted as 1), GI8_ERR_ARENA_FULL,
- * GI8_ERR_MEMORY. */
+ * (a negative ne, or more than PTRDIFF_MAX bytes, dimensions of 0 counted as 1),
+ * GI8_ERR_ARENA_FULL, GI8_ERR_MEMORY. */
 GI8_API gi8_tensor *gi8_new_tensor(gi8_context *ctx, gi8_type type, int n_dims, const int64_t *ne);
 GI8_API gi8_tensor *gi8_new_tensor_1d(gi8_context *ctx, gi8_type type, int64_t ne0);
 GI8_API gi8_tensor *gi8_new_tensor_2d(gi8_context *ctx, gi8_type type, int64_t ne0, int64_t ne1);
@@ -237,7 +242,8 @@ GI8_API gi8_tensor *gi8_new_tensor_4d(gi8_context *ctx, gi8_type type, int64_t n
 GI8_API gi8_tensor *gi8_new_codes(gi8_context *ctx, int64_t k, int64_t n, gi8_layout layout);
 
 /* Names a tensor for messages and dumps; a name of GI8_MAX_NAME bytes or more is cut. Returns t, so
- * that calls nest. t == NULL returns NULL. Write to a tensor only while no other thread reads it. */
+ * that calls nest. t == NULL returns NULL. Write to a tensor only while no other thread
+ * reads it. */
 GI8_API gi8_tensor *gi8_set_name(gi8_tensor *t, const char *format, ...) GI8_PRINTF(2, 3);
 
 /* Gives a leaf host memory that the program owns: at least gi8_nbytes(t) bytes, aligned to the
@@ -245,7 +251,7 @@ GI8_API gi8_tensor *gi8_set_name(gi8_tensor *t, const char *format, ...) GI8_PRI
  * that compute in host memory only. GI8_ERR_ARGUMENT where t is NULL or not a leaf. */
 GI8_API gi8_status gi8_tensor_set_data(gi8_tensor *t, void *data);
 
-/* ---- views: another look at a tensor's memory; nothing is copied ------------------------------- */
+/* ---- views: another look at a tensor's memory; nothing is copied ----------------------------- */
 
 /* All views keep the type, and a view of a view points at the root. Failures: GI8_ERR_SHAPE where
  * the view would leave its source, the number of elements would change or strides do not fit;
@@ -254,8 +260,8 @@ GI8_API gi8_status gi8_tensor_set_data(gi8_tensor *t, void *data);
 /* `offset` bytes from the start of `a`; nb1.. are byte strides; nb[0] is that of `a`, which must be
  * the element size. `offset` and strides are multiples of it; rows may overlap. */
 GI8_API gi8_tensor *gi8_view_1d(gi8_context *ctx, gi8_tensor *a, int64_t ne0, size_t offset);
-GI8_API gi8_tensor *gi8_view_2d(gi8_context *ctx, gi8_tensor *a, int64_t ne0, int64_t ne1, size_t nb1,
-                                size_t offset);
+GI8_API gi8_tensor *gi8_view_2d(gi8_context *ctx, gi8_tensor *a, int64_t ne0, int64_t ne1,
+                                size_t nb1, size_t offset);
 GI8_API gi8_tensor *gi8_view_3d(gi8_context *ctx, gi8_tensor *a, int64_t ne0, int64_t ne1,
                                 int64_t ne2, size_t nb1, size_t nb2, size_t offset);
 GI8_API gi8_tensor *gi8_view_4d(gi8_context *ctx, gi8_tensor *a, int64_t ne0, int64_t ne1,
@@ -277,7 +283,7 @@ GI8_API gi8_tensor *gi8_permute(gi8_context *ctx, gi8_tensor *a, int axis0, int 
 /* Exchanges dimensions 0 and 1. */
 GI8_API gi8_tensor *gi8_transpose(gi8_context *ctx, gi8_tensor *a);
 
-/* ---- operations that compute ------------------------------------------------------------------- *
+/* ---- operations that compute ------------------------------------------------------------------ *
  * Unless said otherwise sources and results are F32, sources may be strided views whose rows are
  * contiguous (nb[0] == element size), and results are contiguous. Failures, all with a sentence in
  * the context: GI8_ERR_SHAPE, GI8_ERR_TYPE, GI8_ERR_ARGUMENT (a parameter out of range),
@@ -296,16 +302,19 @@ GI8_API gi8_tensor *gi8_layer_norm(gi8_context *ctx, gi8_tensor *x, gi8_tensor *
 
 /* w [K, N, B2, B3] F32, F16 or BF16; x [K, M, C2, C3]  ->  y [N, M, C2, C3]
  *   y[m][n] = sum_k w[n][k] * x[m][k]
- * C2 is a multiple of B2 and C3 of B3: matrix (i2, i3) of x meets (i2 / (C2/B2), i3 / (C3/B3)) of w. */
+ * C2 is a multiple of B2 and C3 of B3: matrix (i2, i3) of x meets (i2 / (C2/B2), i3 / (C3/B3))
+ * of w. */
 GI8_API gi8_tensor *gi8_mul_mat(gi8_context *ctx, gi8_tensor *w, gi8_tensor *x);
 
-/* LLM.int8() (Dettmers et al. 2022): codes [K, N] I8, contiguous or in panels; absmax [N] F32; bias [N] F32, F16
- * or BF16, or NULL; x [K, M, ...] F32, F16 or BF16  ->  y [N, M, ...] of params->out_type
+/* LLM.int8() (Dettmers et al. 2022): codes [K, N] I8, contiguous or in panels; absmax [N] F32;
+ * bias [N] F32, F16 or BF16, or NULL; x [K, M, ...] F32, F16 or BF16
+ *   ->  y [N, M, ...] of params->out_type
  *   y[m][n] = (sum_k q[m][k] * codes[n][k]) * (a[m] / 127) * (absmax[n] / 127)
  *           + sum_{k outlier} x[m][k] * codes[n][k] * (absmax[n] / 127) + bias[n]
  * docs/int8-semantics.md has every rounding. Codes and absmax come from
- * gi8_int8_quantize_weight_rows() or gi8_linear_int8. 1 <= K <= GI8_INT8_MAX_K. `params` may be NULL:
- * GI8_INT8_PARAMS_DEFAULT. In column mode the outlier columns are taken over all rows of x. */
+ * gi8_int8_quantize_weight_rows() or gi8_linear_int8. 1 <= K <= GI8_INT8_MAX_K. `params` may be
+ * NULL: GI8_INT8_PARAMS_DEFAULT. In column mode the outlier columns are taken over all rows
+ * of x. */
 GI8_API gi8_tensor *gi8_mul_mat_int8_mixed(gi8_context *ctx, gi8_tensor *codes, gi8_tensor *absmax,
                                            gi8_tensor *bias, gi8_tensor *x,
                                            const gi8_int8_params *params);
@@ -324,7 +333,8 @@ GI8_API gi8_tensor *gi8_silu(gi8_context *ctx, gi8_tensor *x);
 GI8_API gi8_tensor *gi8_gelu(gi8_context *ctx, gi8_tensor *x);
 GI8_API gi8_tensor *gi8_gelu_tanh(gi8_context *ctx, gi8_tensor *x);
 
-/* Rotary position embedding, half-rotation form (Su et al. 2021; GPT-NeoX pairs i with i + n_rot/2).
+/* Rotary position embedding, half-rotation form (Su et al. 2021; GPT-NeoX pairs i with
+ * i + n_rot/2).
  * x [D, H, T]; positions [T] I32  ->  [D, H, T]
  *   angle = positions[t] * freq_scale * base^(-2i / n_rot),  0 <= i < n_rot/2
  *   y[i] = x[i] cos - x[i + n_rot/2] sin;  y[i + n_rot/2] = x[i + n_rot/2] cos + x[i] sin
@@ -332,17 +342,18 @@ GI8_API gi8_tensor *gi8_gelu_tanh(gi8_context *ctx, gi8_tensor *x);
 GI8_API gi8_tensor *gi8_rope(gi8_context *ctx, gi8_tensor *x, gi8_tensor *positions,
                              const gi8_rope_params *params);
 
-/* Writes keys or values into a cache: cache [D, C, H, S] F32 or F16, a leaf with memory (C positions
- * for each of S sequences); x [D, H, T]; positions [T], sequences [T] I32  ->  a view of the cache
+/* Writes keys or values into a cache: cache [D, C, H, S] F32 or F16, a leaf with memory
+ * (C positions for each of S sequences); x [D, H, T]; positions [T], sequences [T] I32
+ *   ->  a view of the cache
  *   cache[sequences[t]][h][positions[t]][d] = x[t][h][d]
  * A token whose position is outside [0, C) or whose sequence is outside [0, S) is not stored. Give
- * the result, not the cache, to gi8_attention(): that is what orders the two. Two tokens of one call
- * must not name the same place. x is not a view of the cache (GI8_ERR_ARGUMENT). */
+ * the result, not the cache, to gi8_attention(): that is what orders the two. Two tokens of one
+ * call must not name the same place. x is not a view of the cache (GI8_ERR_ARGUMENT). */
 GI8_API gi8_tensor *gi8_kv_store(gi8_context *ctx, gi8_tensor *cache, gi8_tensor *x,
                                  gi8_tensor *positions, gi8_tensor *sequences);
 
-/* Causal attention over a cache, tokens of several sequences in one call (Vaswani et al. 2017, eq. 1;
- * online softmax as in Milakov and Gimelshein 2018).
+/* Causal attention over a cache, tokens of several sequences in one call (Vaswani et al. 2017,
+ * eq. 1; online softmax as in Milakov and Gimelshein 2018).
  * q [D, H, T]; k, v [D, C, G, S], both F32 or both F16 (G divides H: head h reads h / (H/G));
  * positions [T], sequences [T] I32  ->  [D, H, T]
  *   y[t][h] = sum_{j <= positions[t]} softmax_j(scale * q[t][h] . k[sequences[t]][h][j]) * v[..][j]
@@ -360,8 +371,8 @@ GI8_API gi8_tensor *gi8_soft_max(gi8_context *ctx, gi8_tensor *x, gi8_tensor *ma
 GI8_API gi8_tensor *gi8_cont(gi8_context *ctx, gi8_tensor *a);
 
 /* Copies `a` into `b` (same number of elements, taken in the order of their dimensions; any
- * strides) and converts between F32, F16 and BF16; I8 and I32 only to themselves  ->  a view of `b`.
- * Where both look at the same tensor, the byte ranges that they span must not overlap
+ * strides) and converts between F32, F16 and BF16; I8 and I32 only to themselves  ->  a view of
+ * `b`. Where both look at the same tensor, the byte ranges that they span must not overlap
  * (GI8_ERR_ARGUMENT); no two elements of `b` may share memory (GI8_ERR_SHAPE). Give the result, not
  * `b`, to what shall see the copy. */
 GI8_API gi8_tensor *gi8_cpy(gi8_context *ctx, gi8_tensor *a, gi8_tensor *b);
@@ -375,14 +386,14 @@ typedef struct gi8_graph gi8_graph;
 /* An empty graph. NULL where ctx is NULL or in error, or has no room. */
 GI8_API gi8_graph *gi8_graph_create(gi8_context *ctx);
 
-/* Adds `output` and everything that it needs. A graph may have many outputs; the memory of an output
- * is kept until the plan's next execution. Without recursion: depth is bounded by memory alone.
- * Adding an output again changes nothing. Returns GI8_OK or the context's error (the graph is then
- * as before); `output` NULL: the context's error, or GI8_ERR_ARGUMENT. */
+/* Adds `output` and everything that it needs. A graph may have many outputs; the memory of an
+ * output is kept until the plan's next execution. Without recursion: depth is bounded by memory
+ * alone. Adding an output again changes nothing. Returns GI8_OK or the context's error (the graph
+ * is then as before); `output` NULL: the context's error, or GI8_ERR_ARGUMENT. */
 GI8_API gi8_status gi8_graph_add_output(gi8_graph *graph, gi8_tensor *output);
 
-/* Nodes (computed tensors and views), leaves and outputs. 0 and NULL for a NULL graph or an index out
- * of range. */
+/* Nodes (computed tensors and views), leaves and outputs. 0 and NULL for a NULL graph or an index
+ * out of range. */
 GI8_API int64_t gi8_graph_n_nodes(const gi8_graph *graph);
 GI8_API gi8_tensor *gi8_graph_node(const gi8_graph *graph, int64_t index);
 GI8_API int64_t gi8_graph_n_leaves(const gi8_graph *graph);

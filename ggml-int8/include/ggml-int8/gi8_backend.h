@@ -1,9 +1,9 @@
 /* gi8_backend.h - where tensors live, and how a graph becomes results: buffers and plans.
  *
- * A backend computes (gi8_cpu.h makes the CPU's). A buffer is memory of a backend for leaves: weights
- * and caches. A plan is a graph made ready for one backend: every node supported, every intermediate
- * result placed. Planning is where a program learns that something cannot work; a plan that exists
- * executes without allocating.
+ * A backend computes (gi8_cpu.h makes the CPU's). A buffer is memory of a backend for leaves:
+ * weights and caches. A plan is a graph made ready for one backend: every node supported, every
+ * intermediate result placed. Planning is where a program learns that something cannot work; a plan
+ * that exists executes without allocating.
  */
 #ifndef GI8_BACKEND_H
 #define GI8_BACKEND_H
@@ -26,7 +26,8 @@ GI8_API void gi8_backend_free(gi8_backend *backend);
 /* "cpu (avx512vnni, 2 threads)" or the like; "" for NULL. Valid as long as the backend. */
 GI8_API const char *gi8_backend_name(const gi8_backend *backend);
 
-/* True where the backend computes in host memory, so that it reads tensors of gi8_tensor_set_data(). */
+/* True where the backend computes in host memory, so that it reads tensors
+ * of gi8_tensor_set_data(). */
 GI8_API bool gi8_backend_is_host(const gi8_backend *backend);
 
 /* True where the backend can compute `node`; otherwise *reason (may be NULL) gets
@@ -54,14 +55,15 @@ GI8_API size_t gi8_buffer_size(const gi8_buffer *buffer);
 
 /* Puts a leaf at `offset` of the buffer; `offset` is a multiple of 64.
  * GI8_ERR_ARGUMENT: not a leaf, a bad offset; GI8_ERR_MEMORY: the tensor would leave the buffer. */
-GI8_API gi8_status gi8_buffer_bind(gi8_buffer *buffer, gi8_tensor *t, size_t offset, gi8_error *error);
+GI8_API gi8_status gi8_buffer_bind(gi8_buffer *buffer, gi8_tensor *t, size_t offset,
+                                   gi8_error *error);
 
 /* The bytes a tensor of gi8_nbytes(t) takes in a buffer: rounded up to the next multiple of 64. */
 GI8_API size_t gi8_buffer_space(const gi8_tensor *t);
 
 /* Copies `size` bytes to or from byte `offset` of a leaf that has memory.
- * GI8_ERR_ARGUMENT: no memory, or the range leaves the tensor; GI8_ERR_DEVICE. Not while a plan that
- * uses the tensor executes. */
+ * GI8_ERR_ARGUMENT: no memory, or the range leaves the tensor; GI8_ERR_DEVICE. Not while a plan
+ * that uses the tensor executes. */
 GI8_API gi8_status gi8_tensor_write(gi8_tensor *t, size_t offset, const void *data, size_t size,
                                     gi8_error *error);
 GI8_API gi8_status gi8_tensor_read(const gi8_tensor *t, size_t offset, void *data, size_t size,
@@ -83,11 +85,11 @@ typedef struct gi8_plan_params {
     const gi8_allocator *allocator; /* for the plan's own metadata; NULL: the C library; copied */
 } gi8_plan_params;
 
-/* Plans `graph` for `backend`. The graph's context and the memory of its leaves must outlive the plan
- * unchanged. `params` may be NULL ({0}). NULL on failure:
+/* Plans `graph` for `backend`. The graph's context and the memory of its leaves must outlive the
+ * plan unchanged. `params` may be NULL ({0}). NULL on failure:
  *   GI8_ERR_ARGUMENT      NULL backend or graph, a graph whose context holds an error,
  *                         an allocator that lacks a function
- *   GI8_ERR_UNSUPPORTED   a node, or the place of a leaf's memory; the sentence names it and says why
+ *   GI8_ERR_UNSUPPORTED   a node, or the place of a leaf's memory; the sentence names it and why
  *   GI8_ERR_MEMORY        the sentence gives the bytes that were asked for
  * Thread-safe where no other thread uses the graph's context. */
 GI8_API gi8_plan *gi8_plan_create(gi8_backend *backend, const gi8_graph *graph,
@@ -102,8 +104,8 @@ GI8_API void gi8_plan_free(gi8_plan *plan);
  * range outside it. Not while the plan executes. */
 GI8_API gi8_status gi8_plan_write(gi8_plan *plan, const gi8_tensor *input, size_t offset,
                                   const void *data, size_t size, gi8_error *error);
-GI8_API gi8_status gi8_plan_read(const gi8_plan *plan, const gi8_tensor *t, size_t offset, void *data,
-                                 size_t size, gi8_error *error);
+GI8_API gi8_status gi8_plan_read(const gi8_plan *plan, const gi8_tensor *t, size_t offset,
+                                 void *data, size_t size, gi8_error *error);
 
 /* The host memory of whatever gi8_plan_read() reads, to use in place, as long as the plan; NULL
  * where the backend does not compute in host memory or the tensor is not readable. */
@@ -125,7 +127,7 @@ typedef struct gi8_plan_stats {
     int64_t n_steps;        /* nodes that are computed (views are not) */
     int64_t n_in_place;     /* results that took over their source's memory */
     size_t input_bytes;     /* memory of inputs */
-    size_t peak_bytes;      /* memory of results: the most that is alive at one time, with alignment */
+    size_t peak_bytes;      /* memory of results: the most that is alive at once, with alignment */
     size_t total_bytes;     /* what it would be without reuse */
     size_t memory_bytes;    /* what it is: peak_bytes and what fragmentation and guards add */
     size_t scratch_bytes;   /* the backend's own working memory for this plan */

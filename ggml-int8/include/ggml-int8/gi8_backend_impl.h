@@ -21,8 +21,8 @@ typedef struct gi8_plan_view {
     size_t scratch_bytes; /* plan_prepare() reports it */
     gi8_outlier_stats outliers; /* zero when plan_execute() begins, which adds to it */
     /* To be called by plan_execute() before each step, on a host backend when the steps before it
-     * have finished: GI8_OK, or GI8_ERR_CANCELLED to return at once. Also reports progress and looks
-     * after guard bytes. The core writes the sentence that goes with GI8_ERR_CANCELLED. */
+     * have finished: GI8_OK, or GI8_ERR_CANCELLED to return at once. Also reports progress and
+     * looks after guard bytes. The core writes the sentence that goes with GI8_ERR_CANCELLED. */
     gi8_status (*poll)(struct gi8_plan_view *view, int64_t step);
 } gi8_plan_view;
 
@@ -33,7 +33,7 @@ typedef struct gi8_backend_vtable {
     bool is_host; /* memory is host memory: memory_read and memory_write are memcpy */
     gi8_layout codes_layout; /* what gi8_linear_int8 stores its codes in: panels only if is_host */
 
-    /* True where `node`, whose shapes the builder has checked, can be computed; else says why not. */
+    /* True where `node`, whose shapes the builder has checked, can be computed; else says why. */
     bool (*supports)(const gi8_backend *backend, const gi8_tensor *node, gi8_error *reason);
 
     /* Zeroed memory aligned to 64 bytes; `size` > 0. NULL sets *error. Thread-safe, as are reading

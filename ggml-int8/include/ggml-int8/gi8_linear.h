@@ -1,5 +1,5 @@
-/* gi8_linear.h - a linear layer with int8 weights, made from floating-point ones: the counterpart of
- * bitsandbytes' Linear8bitLt(has_fp16_weights=False) for programs.
+/* gi8_linear.h - a linear layer with int8 weights, made from floating-point ones: the counterpart
+ * of bitsandbytes' Linear8bitLt(has_fp16_weights=False) for programs.
  */
 #ifndef GI8_LINEAR_H
 #define GI8_LINEAR_H
@@ -32,9 +32,9 @@ GI8_API void gi8_linear_int8_free(gi8_linear_int8 *linear);
 /* Quantizes rows [first, first + n) of the weight: `w` points at n contiguous rows of K elements of
  * type F32, F16 or BF16 ([K, n]; a Hugging Face weight [out, in] row by row). The floating-point
  * values are not kept. Call it once with all rows, or tile by tile while a file is read.
- * GI8_ERR_ARGUMENT (rows out of range), GI8_ERR_TYPE, GI8_ERR_NOT_FINITE (the sentence names the layer
- * and counts the NaN and Inf), GI8_ERR_MEMORY, GI8_ERR_DEVICE. Different rows may be loaded by
- * different threads at the same time. */
+ * GI8_ERR_ARGUMENT (rows out of range), GI8_ERR_TYPE, GI8_ERR_NOT_FINITE (the sentence names the
+ * layer and counts the NaN and Inf), GI8_ERR_MEMORY, GI8_ERR_DEVICE. Different rows may be loaded
+ * by different threads at the same time. */
 GI8_API gi8_status gi8_linear_int8_load_rows(gi8_linear_int8 *linear, int64_t first, int64_t n,
                                              gi8_type type, const void *w, gi8_error *error);
 
@@ -45,10 +45,10 @@ GI8_API gi8_status gi8_linear_int8_load_codes(gi8_linear_int8 *linear, int64_t f
                                               const int8_t *codes, const float *absmax,
                                               gi8_error *error);
 
-/* Sets the bias, [N] of a float type; kept as F32. GI8_ERR_ARGUMENT (a NULL, or the layer has none),
- * GI8_ERR_TYPE (not F32, F16 or BF16), GI8_ERR_DEVICE. */
-GI8_API gi8_status gi8_linear_int8_load_bias(gi8_linear_int8 *linear, gi8_type type, const void *bias,
-                                             gi8_error *error);
+/* Sets the bias, [N] of a float type; kept as F32. GI8_ERR_ARGUMENT (a NULL, or the layer has
+ * none), GI8_ERR_TYPE (not F32, F16 or BF16), GI8_ERR_DEVICE. */
+GI8_API gi8_status gi8_linear_int8_load_bias(gi8_linear_int8 *linear, gi8_type type,
+                                             const void *bias, gi8_error *error);
 
 /* Adds the layer to a graph: x [K, M, ...] -> [N, M, ...]. NULL and an error in ctx as for
  * gi8_mul_mat_int8_mixed(). The layer is not changed and may be in any number of graphs. */
@@ -56,14 +56,14 @@ GI8_API gi8_tensor *gi8_linear_int8_forward(gi8_context *ctx, const gi8_linear_i
                                             gi8_tensor *x);
 
 /* The weight that the codes stand for, [K, n] F32 from row `first` on: codes * absmax / 127.
- * GI8_ERR_ARGUMENT (a NULL, rows out of range), GI8_ERR_MEMORY (for a tile of rows, where the layer's
- * memory is a device's or in panels), GI8_ERR_DEVICE. Thread-safe where nobody loads. */
-GI8_API gi8_status gi8_linear_int8_dequantize(const gi8_linear_int8 *linear, int64_t first, int64_t n,
-                                              float *w, gi8_error *error);
+ * GI8_ERR_ARGUMENT (a NULL, rows out of range), GI8_ERR_MEMORY (for a tile of rows, where the
+ * layer's memory is a device's or in panels), GI8_ERR_DEVICE. Thread-safe where nobody loads. */
+GI8_API gi8_status gi8_linear_int8_dequantize(const gi8_linear_int8 *linear, int64_t first,
+                                              int64_t n, float *w, gi8_error *error);
 
 /* Rows [first, first + n) as gi8_linear_int8_load_codes() takes them: codes [K, n] row by row,
- * whatever the layout in memory, and absmax [n]. GI8_ERR_ARGUMENT, GI8_ERR_DEVICE. Thread-safe where
- * nobody loads. */
+ * whatever the layout in memory, and absmax [n]. GI8_ERR_ARGUMENT, GI8_ERR_DEVICE. Thread-safe
+ * where nobody loads. */
 GI8_API gi8_status gi8_linear_int8_read_codes(const gi8_linear_int8 *linear, int64_t first,
                                               int64_t n, int8_t *codes, float *absmax,
                                               gi8_error *error);
@@ -71,8 +71,8 @@ GI8_API gi8_status gi8_linear_int8_read_codes(const gi8_linear_int8 *linear, int
 /* Bytes of codes, absmax and bias. 0 for NULL. */
 GI8_API size_t gi8_linear_int8_footprint(const gi8_linear_int8 *linear);
 
-/* The layer's leaves: codes [K, N] I8, in the layout that the backend likes best; absmax [N] F32; bias
- * [N] F32 or NULL. Read only. */
+/* The layer's leaves: codes [K, N] I8, in the layout that the backend likes best; absmax [N] F32;
+ * bias [N] F32 or NULL. Read only. */
 GI8_API gi8_tensor *gi8_linear_int8_codes(const gi8_linear_int8 *linear);
 GI8_API gi8_tensor *gi8_linear_int8_absmax(const gi8_linear_int8 *linear);
 GI8_API gi8_tensor *gi8_linear_int8_bias(const gi8_linear_int8 *linear);

@@ -29,20 +29,21 @@ extern "C" {
 /* Why a call failed. GI8_OK is 0; the values are part of the ABI and never change. */
 typedef enum gi8_status {
     GI8_OK = 0,
-    GI8_ERR_ARGUMENT = 1,      /* a NULL, a value out of range, a call in the wrong state          */
-    GI8_ERR_SHAPE = 2,         /* shapes or strides that do not fit each other                      */
-    GI8_ERR_TYPE = 3,          /* an element type that the operation does not take                  */
-    GI8_ERR_MEMORY = 4,        /* an allocator returned NULL, or a size overflows                   */
-    GI8_ERR_ARENA_FULL = 5,    /* a context of fixed size has no room for the next object           */
-    GI8_ERR_UNSUPPORTED = 6,   /* well-formed, but this backend or this version cannot do it        */
-    GI8_ERR_NOT_FINITE = 7,    /* NaN or Inf where only numbers are allowed (weights, logits)       */
-    GI8_ERR_FORMAT = 8,        /* a file or a text that does not follow its format                  */
-    GI8_ERR_IO = 9,            /* the operating system refused to open, read or write               */
-    GI8_ERR_CANCELLED = 10,    /* the caller's cancel callback or gi8_plan_cancel() stopped the run */
-    GI8_ERR_DEVICE = 11        /* a device was lost or reported a failure                           */
+    GI8_ERR_ARGUMENT = 1,    /* a NULL, a value out of range, a call in the wrong state */
+    GI8_ERR_SHAPE = 2,       /* shapes or strides that do not fit each other */
+    GI8_ERR_TYPE = 3,        /* an element type that the operation does not take */
+    GI8_ERR_MEMORY = 4,      /* an allocator returned NULL, or a size overflows */
+    GI8_ERR_ARENA_FULL = 5,  /* a context of fixed size has no room for the next object */
+    GI8_ERR_UNSUPPORTED = 6, /* well-formed, but this backend or this version cannot do it */
+    GI8_ERR_NOT_FINITE = 7,  /* NaN or Inf where only numbers are allowed (weights, logits) */
+    GI8_ERR_FORMAT = 8,      /* a file or a text that does not follow its format */
+    GI8_ERR_IO = 9,          /* the operating system refused to open, read or write */
+    GI8_ERR_CANCELLED = 10,  /* the caller's cancel callback or gi8_plan_cancel() stopped the run */
+    GI8_ERR_DEVICE = 11      /* a device was lost or reported a failure */
 } gi8_status;
 
-/* Bytes of gi8_error.message with the terminating NUL; a longer sentence is cut and ends in "...". */
+/* Bytes of gi8_error.message with the terminating NUL; a longer sentence is cut and ends
+ * in "...". */
 #define GI8_ERROR_MESSAGE_SIZE 1024
 
 /* A status with its sentence. Owned by the caller; initialise with GI8_ERROR_INIT. Functions write

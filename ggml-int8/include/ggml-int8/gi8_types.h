@@ -30,8 +30,9 @@ GI8_API const char *gi8_type_name(gi8_type type);
 /* True for F32, F16 and BF16. Thread-safe. */
 GI8_API int gi8_type_is_float(gi8_type type);
 
-/* One value to or from a 16-bit format. To 16 bits: round to nearest, ties to even; overflow becomes
- * infinity, NaN stays a (quiet) NaN, denormals are kept. From 16 bits: exact. Thread-safe. */
+/* One value to or from a 16-bit format. To 16 bits: round to nearest, ties to even; overflow
+ * becomes infinity, NaN stays a (quiet) NaN, denormals are kept. From 16 bits: exact.
+ * Thread-safe. */
 GI8_API float gi8_fp16_to_fp32(uint16_t h);
 GI8_API uint16_t gi8_fp32_to_fp16(float f);
 GI8_API float gi8_bf16_to_fp32(uint16_t b);
@@ -45,16 +46,19 @@ GI8_API gi8_status gi8_convert_from_fp32(gi8_type type, const float *src, int64_
 
 /* How mul_mat_int8_mixed chooses what does not go through int8. */
 typedef enum gi8_outliers {
-    GI8_OUTLIERS_COLUMN = 0,    /* a column is an outlier if any row of the call has |x| >= threshold:
-                                   the paper's and bitsandbytes' rule                                 */
-    GI8_OUTLIERS_PER_TOKEN = 1  /* each row has outliers of its own: a row's result does not depend on
-                                   the rows that share the call                                       */
+    /* A column is an outlier if any row of the call has |x| >= threshold: the paper's and
+     * bitsandbytes' rule. */
+    GI8_OUTLIERS_COLUMN = 0,
+    /* Each row has outliers of its own: a row's result does not depend on the rows that share the
+     * call. */
+    GI8_OUTLIERS_PER_TOKEN = 1
 } gi8_outliers;
 
 /* The threshold of the paper (Dettmers et al. 2022, section 3.2) and of bitsandbytes. */
 #define GI8_DEFAULT_THRESHOLD 6.0f
 
-/* The longest row for which an int32 sum of int8 products cannot overflow: floor((2^31-1) / 127^2). */
+/* The longest row for which an int32 sum of int8 products cannot overflow:
+ * floor((2^31-1) / 127^2). */
 #define GI8_INT8_MAX_K 133144
 
 #ifdef __cplusplus

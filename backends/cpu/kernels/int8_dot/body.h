@@ -59,8 +59,8 @@ static inline __attribute__((always_inline)) void tile(const gi8i_int8_dot_args 
     }
 }
 
-/* All rows of q in as few tiles as it takes, of nearly equal heights: a low tile at the end would have
- * too few sums to hide the latency of a product. */
+/* All rows of q in as few tiles as it takes, of nearly equal heights: a low tile at the end would
+ * have too few sums to hide the latency of a product. */
 static inline __attribute__((always_inline)) void panels(const gi8i_int8_dot_args *args, int64_t p,
                                                          const int tile_p) {
     int64_t n_tiles = (args->m + TILE_M - 1) / TILE_M;

@@ -24,8 +24,8 @@ static inline float from_bits(int32_t bits) {
     return f;
 }
 
-static inline void quantize_row(const float *x, int64_t k, float threshold, uint8_t *marks, int8_t *q,
-                                float *absmax, int32_t *sum) {
+static inline void quantize_row(const float *x, int64_t k, float threshold, uint8_t *marks,
+                                int8_t *q, float *absmax, int32_t *sum) {
     bool decompose = threshold > 0.0f;
     int32_t small_below = decompose ? bits_of(threshold) : INF_BITS;
     int64_t whole = k / BLOCK * BLOCK;
@@ -40,7 +40,8 @@ static inline void quantize_row(const float *x, int64_t k, float threshold, uint
         block_max(x + i, small_below, marks != NULL ? marks + i : NULL, &largest_small, &largest);
     }
     if (rest > 0) {
-        block_max(x_rest, small_below, marks != NULL ? marks + whole : NULL, &largest_small, &largest);
+        block_max(x_rest, small_below, marks != NULL ? marks + whole : NULL, &largest_small,
+                  &largest);
     }
     int32_t top = block_reduce_max(largest);
     if (top > INF_BITS || (!decompose && top == INF_BITS)) {
