@@ -27,11 +27,14 @@
     {'h', "help", NULL, TOOL_OPTION_FLAG, COMMON(help), 0, 0, "print this help"},                  \
     {0, "version", NULL, TOOL_OPTION_FLAG, COMMON(version), 0, 0, "print the version"}
 
-static const char OPTION_FORMS[] =
-    "Options also take the form --option=value, and _ for - (--n_prompt). [,...] marks lists:\n"
-    "values separated by commas, all combinations of which are measured.\n"
-    "Exit codes: 0 fine, 2 bad option, 3 bad model, 4 a file or the output cannot be read or\n"
-    "written, 5 out of memory.\n";
+static void print_forms(const char *underscored, const char *exit_3) {
+    printf("\n"
+           "Options also take the form --option=value, and _ for - (%s). [,...] marks\n"
+           "lists: values separated by commas, all combinations of which are measured.\n"
+           "Exit codes: 0 fine, 2 bad option, 3 %s,\n"
+           "4 a file or the output cannot be read or written, 5 out of memory.\n",
+           underscored, exit_3);
+}
 
 /* What a list holds where it was not given. */
 static void set_default(tool_list *list, double value) {
@@ -124,7 +127,7 @@ void bench_model_options_print_help(void) {
            "Tokens are random: a model needs no tokenizer. With --kernel: single operations.\n"
            "\n");
     tool_options_print(&model_table);
-    printf("\n%s", OPTION_FORMS);
+    print_forms("--n_prompt", "bad model");
 }
 
 /* ---- single operations ----------------------------------------------------------------------- */
@@ -259,5 +262,5 @@ void bench_kernel_options_print_help(void) {
            "between.\n"
            "\n");
     tool_options_print(&kernel_table);
-    printf("\n%s", OPTION_FORMS);
+    print_forms("--no_limits", "an instruction set that this processor lacks");
 }

@@ -38,8 +38,9 @@ static const tool_option specs[] = {
     {0, "quantize-head", NULL, TOOL_OPTION_FLAG, FIELD(quantize_head), 0, 0,
      "the output head too"},
     {0, "threshold", "X", TOOL_OPTION_FLOAT, FIELD(threshold), 0, FLT_MAX,
-     "what config.json tells transformers: activations of\n"
-     "at least X bypass int8 (default: 6)"},
+     "what config.json tells transformers (gptneox takes its\n"
+     "own --threshold): activations of at least X bypass\n"
+     "int8 (default: 6)"},
     {0, "force", NULL, TOOL_OPTION_FLAG, FIELD(force), 0, 0,
      "replace a checkpoint that is there"},
     {'t', "threads", "N", TOOL_OPTION_INT, FIELD(n_threads), 0, 1024,
@@ -71,6 +72,11 @@ static int print_help(void) {
              "Writes a GPT-NeoX checkpoint with int8 weights, in the form of transformers with\n"
              "bitsandbytes (LLM.int8()): it loads without being quantized again.\n") >= 0;
     tool_options_print(&table);
+    written &=
+        puts("\n"
+             "Options also take the form --option=value, and _ for - (--quantize_head).\n"
+             "Exit codes: 0 fine, 2 bad option, 3 bad model, 4 a file or the output cannot be\n"
+             "read or written, 5 out of memory.") >= 0;
     return finish_output(written);
 }
 

@@ -28,7 +28,7 @@ static const tool_option specs[] = {
      "(default: 0)"},
     {'t', "threads", "N", TOOL_OPTION_INT, FIELD(n_threads), 0, 1024,
      "threads; 0: one per core (default: 0)"},
-    {'s', "seed", "N", TOOL_OPTION_BIG_INT, FIELD(seed), -1, 9007199254740992.0,
+    {'s', "seed", "N", TOOL_OPTION_BIG_INT, FIELD(seed), -1, 9007199254740991.0,
      "random seed; -1: from the clock, and printed\n"
      "(default: -1)"},
     {0, "temp", "T", TOOL_OPTION_FLOAT, FIELD(temperature), 0, FLT_MAX,
@@ -94,11 +94,11 @@ gi8_status gptneox_options_parse(gptneox_options *options, int argc, char **argv
 bool gptneox_options_print_help(void) {
     printf("usage: gptneox [-m DIR] -p TEXT [options]\n"
            "\n"
-           "Continues a text with a GPT-NeoX model (Pythia and others), linear layers in int8 as\n"
-           "in LLM.int8(). The prompt and what follows it go to standard output, everything else to\n"
-           "standard error. Without -p and -f the prompt is read from standard input; from a\n"
-           "terminal line by line, each continuing the same text: Ctrl-C stops an answer, Ctrl-D\n"
-           "or Ctrl-C at the \"> \" leaves.\n"
+           "Continues a text with a GPT-NeoX model (Pythia and others), linear layers in int8\n"
+           "as in LLM.int8(). The prompt and what follows it go to standard output, everything\n"
+           "else to standard error. Without -p and -f the prompt is read from standard input;\n"
+           "from a terminal line by line, each continuing the same text: Ctrl-C stops an answer,\n"
+           "Ctrl-D or Ctrl-C at the \"> \" leaves.\n"
            "\n");
     tool_options_print(&table);
     printf("\n"

@@ -46,7 +46,7 @@ refused '--ctx-size is at least 0, not -1' -c -1
 refused '--threads is between 0 and 1024, not -1' -t -1
 refused '--threads is between 0 and 1024, not 1025' -t 1025
 refused '--seed is at least -1, not -2' -s -2
-refused '--seed is at most 9007199254740992, not 9007199254740993000' -s 9007199254740993000
+refused '--seed is at most 9007199254740991, not 9007199254740992' -s 9007199254740992
 refused '--temp is at least 0, not -0.1' --temp -0.1
 refused '--top-k is at least 0, not -1' --top_k -1
 refused '--top-p is between 1e-06 and 1, not 0' --top-p 0

@@ -10,8 +10,8 @@ generate() {
 
 # --- the bundled model ---
 run 0 "$QUANTIZE" -m "$MODEL" -o "$work/int8"
-expect_line "^$work/int8: [0-9]* parameters, [0-9.]* MiB of weights, 0.[0-9]* of the [0-9.]* in fp16\$" \
-    "$out"
+summary='[0-9]* parameters, [0-9.]* MiB of weights, 0.[0-9]* of the [0-9.]* in fp16'
+expect_line "^$work/int8: $summary\$" "$out"
 expect_same "$MODEL/tokenizer.json" "$work/int8/tokenizer.json"
 expect_line '"load_in_8bit": true' "$work/int8/config.json"
 expect_line '"llm_int8_threshold": 6.0' "$work/int8/config.json"
@@ -32,7 +32,8 @@ expect_same "$work/text" "$work/text8"
 
 # --- outputs that are there already ---
 run 4 "$QUANTIZE" -m "$MODEL" -o "$work/int8"
-expect_error "gptneox-quantize: $work/int8: expected a directory without a checkpoint, found config.json"
+found="$work/int8: expected a directory without a checkpoint, found config.json"
+expect_error "gptneox-quantize: $found"
 run 0 "$QUANTIZE" -m "$MODEL" -o "$work/int8" --force --quantize-head
 expect_same "$work/int8/model.safetensors" "$work/head/model.safetensors"
 run 3 "$QUANTIZE" -m "$work/head" -o "$work/head/." --force
@@ -101,6 +102,7 @@ run 2 "$QUANTIZE" --nonsense
 expect_error 'gptneox-quantize: there is no option --nonsense; --help lists the options'
 run 0 "$QUANTIZE" --help
 expect_line '^ *--quantize-head ' "$out"
+expect_line '^Exit codes: 0 fine, 2 bad option, 3 bad model, 4 ' "$out"
 run 0 "$QUANTIZE" --version
 expect_line "^gptneox-quantize $VERSION\$" "$out"
 finish
