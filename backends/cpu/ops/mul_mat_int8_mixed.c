@@ -317,7 +317,7 @@ static void run_mixed(const gi8i_cpu_run *run, const gi8_step *step) {
     int64_t cost = (rows + 7) / 8 * job.k * GI8I_BLOCK_N;
     int64_t grain = gi8i_grain(cost, 262144);
     if (blocks_n >= 8 * n_threads) {
-        /* Enough to share: a thread takes all rows of x, and its rows of w come from memory once. */
+        /* Enough to share: a thread takes all rows of x; its rows of w come from memory once. */
         grain = (grain + job.blocks_m - 1) / job.blocks_m * job.blocks_m;
     }
     gi8i_pool_run(run->pool, blocks_n * job.blocks_m, grain, compute_blocks, &job);
