@@ -264,7 +264,8 @@ static const char HELP[] =
     "  -h, --help         this text\n";
 
 static int usage(const char *what, const char *value) {
-    fprintf(stderr, "gptneox-synth: %s%s%s; see --help\n", what, value[0] != '\0' ? " " : "", value);
+    const char *space = value[0] != '\0' ? " " : "";
+    fprintf(stderr, "gptneox-synth: %s%s%s; see --help\n", what, space, value);
     return TOOL_EXIT_USAGE;
 }
 

@@ -21,12 +21,12 @@ enum {
 int tool_exit_code(gi8_status status);
 
 /* Reads a whole file, or standard input where `path` is "-". *data gets *size bytes and a NUL that
- * is not counted; the caller frees it with free(). On failure *data is NULL and *error, which may be
- * NULL, says why: GI8_ERR_IO, GI8_ERR_MEMORY. */
+ * is not counted; the caller frees it with free(). On failure *data is NULL and *error, which may
+ * be NULL, says why: GI8_ERR_IO, GI8_ERR_MEMORY. */
 gi8_status tool_read_file(const char *path, char **data, size_t *size, gi8_error *error);
 
-/* Finds the bundled model: where `make install` puts it, next to the program, else in the source tree
- * that the program was built from. `dir` has room for `capacity` characters, 4096 at least.
+/* Finds the bundled model: where `make install` puts it, next to the program, else in the source
+ * tree that the program was built from. `dir` has room for `capacity` characters, 4096 at least.
  * GI8_ERR_IO where it is in neither. */
 gi8_status tool_find_bundled_model(char *dir, size_t capacity, gi8_error *error);
 

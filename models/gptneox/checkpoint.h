@@ -25,7 +25,7 @@ gi8_status gptneoxi_checkpoint_open(gptneoxi_checkpoint *checkpoint, const char 
                                     gi8_error *error);
 void gptneoxi_checkpoint_close(gptneoxi_checkpoint *checkpoint);
 
-/* Removes the shards that DIR/model.safetensors.index.json names and whose names end in .safetensors:
+/* Removes the shards that DIR/model.safetensors.index.json names, if the names end in .safetensors:
  * the index is not to be trusted with other files. Nothing happens where there is no index, or one
  * that breaks its format. GI8_ERR_IO, GI8_ERR_MEMORY. */
 gi8_status gptneoxi_checkpoint_remove_shards(const char *dir, gi8_error *error);

@@ -21,8 +21,8 @@ gi8_status gptneoxi_io_error(gi8_error *error, const char *path, const char *wha
 /* DIR/NAME in memory for free(), or NULL with GI8_ERR_MEMORY. */
 char *gptneoxi_path_join(const char *dir, const char *name, gi8_error *error);
 
-/* Is there something (a file, a folder, a link, even one that leads nowhere) by this name? Also true
- * where that cannot be found out: opening it will say why. */
+/* Is there something (a file, a folder, a link, even one that leads nowhere) by this name? Also
+ * true where that cannot be found out: opening it will say why. */
 bool gptneoxi_path_exists(const char *path);
 
 /* GI8_OK where `dir` is a directory that can be read; else GI8_ERR_IO with the system's reason. */

@@ -125,7 +125,8 @@ gi8_status gptneox_generate(gptneox_session *session, gptneox_sampler *sampler,
     *result = (gptneox_generate_result){.pending_token = -1};
     if (session == NULL || sampler == NULL || prompt == NULL || n_prompt < 1) {
         return gi8_error_set(error, GI8_ERR_ARGUMENT,
-                             "generate: needs a session, a sampler and a prompt of at least one token");
+                             "generate: needs a session, a sampler and a prompt of at least one "
+                             "token");
     }
     run r = {.session = session, .sampler = sampler, .params = GPTNEOX_GENERATE_PARAMS_DEFAULT};
     if (params != NULL) {
@@ -134,8 +135,8 @@ gi8_status gptneox_generate(gptneox_session *session, gptneox_sampler *sampler,
     int32_t length = gptneox_session_length(session, r.params.sequence);
     if (n_prompt > session->params.n_ctx - length) {
         return gi8_error_set(error, GI8_ERR_ARGUMENT,
-                             "the prompt has %d tokens, the context of %d has room for %d", n_prompt,
-                             session->params.n_ctx, session->params.n_ctx - length);
+                             "the prompt has %d tokens, the context of %d has room for %d",
+                             n_prompt, session->params.n_ctx, session->params.n_ctx - length);
     }
     const gptneox_model *model = session->model;
     gi8_status status = GI8_OK;
@@ -156,8 +157,8 @@ gi8_status gptneox_generate(gptneox_session *session, gptneox_sampler *sampler,
     r.sequences = malloc((size_t)n_prompt * sizeof(int32_t));
     if (r.sequences == NULL || (r.params.on_text != NULL && r.text == NULL) ||
         (mask && r.masked == NULL)) {
-        status = gi8_error_set(error, GI8_ERR_MEMORY, "generate: no memory for a prompt of %d tokens",
-                               n_prompt);
+        status = gi8_error_set(error, GI8_ERR_MEMORY,
+                               "generate: no memory for a prompt of %d tokens", n_prompt);
     }
     if (status == GI8_OK) {
         for (int32_t i = 0; i < n_prompt; i++) {

@@ -13,11 +13,11 @@
  * Ownership: what a _create or _load function returns belongs to the caller and goes to its _free,
  * sessions before their model, models before their backend. _free(NULL) does nothing.
  *
- * Threads: a model may be used by any number of threads at once. A session, and a sampler, belong to
- * one thread at a time. Sessions that share a backend take turns on it.
+ * Threads: a model may be used by any number of threads at once. A session, and a sampler, belong
+ * to one thread at a time. Sessions that share a backend take turns on it.
  *
- * Errors: a gi8_status, or NULL, and one sentence in *error (which may be NULL). Nothing here aborts,
- * exits or prints.
+ * Errors: a gi8_status, or NULL, and one sentence in *error (which may be NULL). Nothing here
+ * aborts, exits or prints.
  */
 #ifndef GPTNEOX_H
 #define GPTNEOX_H
@@ -103,8 +103,8 @@ GI8_API gptneox_model *gptneox_model_load(const char *dir, gi8_backend *backend,
 GI8_API void gptneox_model_free(gptneox_model *model);
 
 /* Writes a model with int8 weights as transformers with bitsandbytes writes it: model.safetensors
- * with codes (P.weight), their row maxima (P.SCB) and weight_format 0; embedding and head as they are
- * kept; norms and biases in the embedding's type, or in F32 where they do not fit it exactly;
+ * with codes (P.weight), their row maxima (P.SCB) and weight_format 0; embedding and head as they
+ * are kept; norms and biases in the embedding's type, or in F32 where they do not fit it exactly;
  * config.json as it was, with a quantization_config; the files of the tokenizer and
  * generation_config.json, copied. gptneox_model_load() then takes the codes as they are, without
  * quantizing and from half as many bytes: the same model to the last bit, if it gets the same
@@ -124,13 +124,13 @@ GI8_API void gptneox_model_free(gptneox_model *model);
 GI8_API gi8_status gptneox_model_save(const gptneox_model *model, const char *dir, bool overwrite,
                                       gi8_error *error);
 
-/* The model's configuration, and its tokenizer (NULL where the directory has none). They live as long
- * as the model. NULL for NULL. */
+/* The model's configuration, and its tokenizer (NULL where the directory has none). They live as
+ * long as the model. NULL for NULL. */
 GI8_API const gptneox_config *gptneox_model_config(const gptneox_model *model);
 GI8_API const gptneox_tokenizer *gptneox_model_tokenizer(const gptneox_model *model);
 
-/* Bytes of weights in memory as they are kept, what they would be in fp16, and their number. Zeros for
- * NULL. */
+/* Bytes of weights in memory as they are kept, what they would be in fp16, and their number. Zeros
+ * for NULL. */
 typedef struct gptneox_footprint {
     uint64_t weight_bytes;
     uint64_t fp16_bytes;
@@ -176,8 +176,8 @@ GI8_API uint64_t gptneox_session_kv_bytes(const gptneox_session *session);
 /* Tokens that a sequence holds. 0 for NULL or a sequence out of range. */
 GI8_API int32_t gptneox_session_length(const gptneox_session *session, int32_t sequence);
 
-/* Forgets the tokens of a sequence from position `length` on; 0 empties it. GI8_ERR_ARGUMENT where the
- * sequence does not exist or holds fewer tokens. */
+/* Forgets the tokens of a sequence from position `length` on; 0 empties it. GI8_ERR_ARGUMENT where
+ * the sequence does not exist or holds fewer tokens. */
 GI8_API gi8_status gptneox_session_truncate(gptneox_session *session, int32_t sequence,
                                             int32_t length, gi8_error *error);
 
@@ -187,26 +187,27 @@ typedef struct gptneox_batch {
     int32_t n_tokens;
     const int32_t *tokens;      /* ids in [0, vocab_size) */
     const int32_t *sequences;   /* NULL: all 0 */
-    const int32_t *positions;   /* NULL: each continues its sequence. If given, a position must be the
-                                   next one of its sequence: it is a check, not a choice. */
+    const int32_t *positions;   /* NULL: each continues its sequence. If given, a position must be
+                                   the next one of its sequence: it is a check, not a choice. */
     const bool *wants_logits;   /* NULL: the last token only */
 } gptneox_batch;
 
 /* Computes a batch and appends it to its sequences. n_tokens = 0 is fine and does nothing: the
  * logits of the batch before stay. On failure the sequences are as before, without logits.
- *   GI8_ERR_ARGUMENT     a token, sequence or position out of range; a sequence that would exceed n_ctx
+ *   GI8_ERR_ARGUMENT     a token, sequence or position out of range; a sequence that would exceed
+ *                        n_ctx
  *   GI8_ERR_NOT_FINITE   the logits hold NaN
  *   GI8_ERR_MEMORY, GI8_ERR_CANCELLED, GI8_ERR_DEVICE */
 GI8_API gi8_status gptneox_eval(gptneox_session *session, const gptneox_batch *batch,
                                 gi8_error *error);
 
 /* Logits of token `index` of the last batch, vocab_size floats, if it wanted them; else NULL. Valid
- * until the next gptneox_eval(). Ids that the tokenizer lacks are padding of the embedding: they count
- * when scoring; samplers never choose them. */
+ * until the next gptneox_eval(). Ids that the tokenizer lacks are padding of the embedding: they
+ * count when scoring; samplers never choose them. */
 GI8_API const float *gptneox_logits(const gptneox_session *session, int32_t index);
 
-/* What mul_mat_int8_mixed met in all evaluations so far: columns of activations, and how many of them
- * held an outlier. */
+/* What mul_mat_int8_mixed met in all evaluations so far: columns of activations, and how many of
+ * them held an outlier. */
 GI8_API gi8_outlier_stats gptneox_session_outliers(const gptneox_session *session);
 
 /* ---- sampling -------------------------------------------------------------------------------- */
@@ -217,11 +218,11 @@ typedef struct gptneox_sampler gptneox_sampler;
 typedef struct gptneox_sampler_params {
     float temperature;     /* divides the logits; 0: greedy (the first of the largest) */
     int32_t top_k;         /* keep the k most likely; 0: all */
-    float top_p;           /* keep the smallest set whose probabilities reach p (Holtzman et al. 2019);
-                              1: all */
+    float top_p;           /* keep the smallest set whose probabilities reach p (Holtzman et al.
+                              2019); 1: all */
     float min_p;           /* keep what reaches p times the best's probability; 0: all */
-    float repeat_penalty;  /* divides positive and multiplies negative logits of recent tokens (Keskar
-                              et al. 2019); 1: off */
+    float repeat_penalty;  /* divides positive and multiplies negative logits of recent tokens
+                              (Keskar et al. 2019); 1: off */
     int32_t repeat_last_n; /* how many tokens are recent */
     uint64_t seed;         /* the same seed gives the same choices */
 } gptneox_sampler_params;
@@ -234,8 +235,8 @@ GI8_API gptneox_sampler *gptneox_sampler_create(const gptneox_sampler_params *pa
                                                 gi8_error *error);
 GI8_API void gptneox_sampler_free(gptneox_sampler *sampler);
 
-/* Tells the sampler of a token that now stands in the text (of the prompt, or chosen), for the repeat
- * penalty. */
+/* Tells the sampler of a token that now stands in the text (of the prompt, or chosen), for the
+ * repeat penalty. */
 GI8_API void gptneox_sampler_accept(gptneox_sampler *sampler, int32_t token);
 
 /* Chooses a token from `n` logits into *token: give the number of ids that may come out, e.g.
@@ -277,8 +278,8 @@ typedef struct gptneox_generate_result {
     gptneox_stop stop;
     int32_t n_prompt;        /* tokens of the prompt that are in the sequence: all, or 0 */
     int32_t n_generated;     /* tokens chosen, the end-of-text token not counted */
-    int32_t pending_token;   /* chosen, but not in the sequence yet: to go on, put it in front of the
-                                next prompt; -1: none */
+    int32_t pending_token;   /* chosen, but not in the sequence yet: to go on, put it in front of
+                                the next prompt; -1: none */
     double prompt_seconds;   /* computing the prompt */
     double generate_seconds; /* computing and sampling the rest */
 } gptneox_generate_result;
@@ -286,8 +287,8 @@ typedef struct gptneox_generate_result {
 /* Appends `prompt` (n_prompt >= 1 ids) to a sequence and generates. What was generated is in the
  * sequence afterwards, except the last token, since nothing was computed behind it: that one is
  * result->pending_token. `params` and `result` may be NULL. Statuses: those of gptneox_eval() and
- * gptneox_sampler_sample(); then *result tells what was generated before, and the sequence holds the
- * whole prompt or nothing of it. */
+ * gptneox_sampler_sample(); then *result tells what was generated before, and the sequence holds
+ * the whole prompt or nothing of it. */
 GI8_API gi8_status gptneox_generate(gptneox_session *session, gptneox_sampler *sampler,
                                     const int32_t *prompt, int32_t n_prompt,
                                     const gptneox_generate_params *params,

@@ -4,8 +4,8 @@
 
 #include "gptneox.h"
 
-/* One pair of tensors per block, each [head_dim, n_ctx, n_heads, n_sequences], and how many positions
- * of each sequence are filled. */
+/* One pair of tensors per block, each [head_dim, n_ctx, n_heads, n_sequences], and how many
+ * positions of each sequence are filled. */
 typedef struct gptneoxi_kv_cache {
     gi8_tensor **k;
     gi8_tensor **v;

@@ -59,8 +59,8 @@ static bool is_weight_type(gptneox_weight_type type) {
 static gi8_status check_params(const gptneox_model_params *params, gi8_error *error) {
     if (!is_weight_type(params->weights)) {
         return gi8_error_set(error, GI8_ERR_ARGUMENT,
-                             "gptneox_model_load: weights: expected a gptneox_weight_type, found %d",
-                             (int)params->weights);
+                             "gptneox_model_load: weights: expected a gptneox_weight_type, found "
+                             "%d", (int)params->weights);
     }
     if (!isfinite(params->threshold)) {
         return gi8_error_set(error, GI8_ERR_ARGUMENT,

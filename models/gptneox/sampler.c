@@ -25,8 +25,9 @@ gptneox_sampler *gptneox_sampler_create(const gptneox_sampler_params *params, gi
     if (params != NULL) {
         p = *params;
     }
-    const char *wrong = !(p.temperature >= 0 && isfinite(p.temperature)) ? "temperature must be >= 0"
-                        : p.top_k < 0                                    ? "top_k must be >= 0"
+    const char *wrong = !(p.temperature >= 0 && isfinite(p.temperature))
+                            ? "temperature must be >= 0"
+                        : p.top_k < 0                     ? "top_k must be >= 0"
                         : !(p.top_p > 0 && p.top_p <= 1)  ? "top_p must be in (0, 1]"
                         : !(p.min_p >= 0 && p.min_p <= 1) ? "min_p must be in [0, 1]"
                         : !(p.repeat_penalty > 0 && isfinite(p.repeat_penalty))
@@ -142,7 +143,7 @@ static int32_t draw(gptneox_sampler *sampler, candidate *c, int32_t n) {
     const float best = c[0].weight;
     double total = 0;
     for (int32_t i = 0; i < n; i++) {
-        c[i].weight = expf((c[i].weight - best) / p->temperature); /* relative to the best: c[0] is 1 */
+        c[i].weight = expf((c[i].weight - best) / p->temperature); /* c[0], the best, is 1 */
         total += c[i].weight;
     }
     int32_t keep = 0;
@@ -162,7 +163,8 @@ gi8_status gptneox_sampler_sample(gptneox_sampler *sampler, const float *logits,
                                   int32_t *token, gi8_error *error) {
     if (sampler == NULL || logits == NULL || token == NULL || n < 1) {
         return gi8_error_set(error, GI8_ERR_ARGUMENT,
-                             "sample: needs a sampler, at least one logit and a place for the token");
+                             "sample: needs a sampler, at least one logit and a place for the "
+                             "token");
     }
     if (n > sampler->capacity) {
         candidate *bigger = realloc(sampler->candidates, (size_t)n * sizeof *bigger);
@@ -176,8 +178,8 @@ gi8_status gptneox_sampler_sample(gptneox_sampler *sampler, const float *logits,
     bool any = false;
     for (int32_t i = 0; i < n; i++) {
         if (isnan(logits[i]) || logits[i] == INFINITY) {
-            return gi8_error_set(error, GI8_ERR_NOT_FINITE, "sample: the logit of token %d is %s", i,
-                                 isnan(logits[i]) ? "NaN" : "infinite");
+            return gi8_error_set(error, GI8_ERR_NOT_FINITE, "sample: the logit of token %d is %s",
+                                 i, isnan(logits[i]) ? "NaN" : "infinite");
         }
         any = any || logits[i] > -INFINITY;
         c[i] = (candidate){i, logits[i]};

@@ -27,8 +27,8 @@ gptneox_session *gptneox_session_create(const gptneox_model *model,
     p.backend = p.backend == NULL ? model->backend : p.backend;
     if (p.n_ctx < 1 || p.n_sequences < 1 || p.n_batch < 1) {
         gi8_error_set(error, GI8_ERR_ARGUMENT,
-                      "session: n_ctx = %d, n_sequences = %d, n_batch = %d, each must be at least 1",
-                      p.n_ctx, p.n_sequences, p.n_batch);
+                      "session: n_ctx = %d, n_sequences = %d, n_batch = %d, each must be at least "
+                      "1", p.n_ctx, p.n_sequences, p.n_batch);
         return NULL;
     }
     if (p.kv_type != GI8_TYPE_F16 && p.kv_type != GI8_TYPE_F32) {
@@ -95,7 +95,8 @@ int32_t gptneox_session_length(const gptneox_session *session, int32_t sequence)
 gi8_status gptneox_session_truncate(gptneox_session *session, int32_t sequence, int32_t length,
                                     gi8_error *error) {
     if (session == NULL || sequence < 0 || sequence >= session->params.n_sequences) {
-        return gi8_error_set(error, GI8_ERR_ARGUMENT, "truncate: there is no sequence %d", sequence);
+        return gi8_error_set(error, GI8_ERR_ARGUMENT, "truncate: there is no sequence %d",
+                             sequence);
     }
     if (length < 0 || length > session->cache.length[sequence]) {
         return gi8_error_set(error, GI8_ERR_ARGUMENT,
@@ -129,13 +130,14 @@ static gi8_status reserve(gptneox_session *session, int32_t n_tokens, size_t n_r
     }
     size_t vocab = (size_t)session->model->config.vocab_size;
     if (n_rows > SIZE_MAX / sizeof(float) / vocab) {
-        return gi8_error_set(error, GI8_ERR_MEMORY, "eval: logits of %zu tokens are too many", n_rows);
+        return gi8_error_set(error, GI8_ERR_MEMORY, "eval: logits of %zu tokens are too many",
+                             n_rows);
     }
     if (n_rows * vocab > session->logits_capacity) {
         float *bigger = realloc(session->logits, n_rows * vocab * sizeof(float));
         if (bigger == NULL) {
-            return gi8_error_set(error, GI8_ERR_MEMORY, "eval: no memory for the logits of %zu tokens",
-                                 n_rows);
+            return gi8_error_set(error, GI8_ERR_MEMORY,
+                                 "eval: no memory for the logits of %zu tokens", n_rows);
         }
         session->logits = bigger;
         session->logits_capacity = n_rows * vocab;
@@ -158,14 +160,14 @@ static gi8_status complete_batch(gptneox_session *session, const gptneox_batch *
         int32_t sequence = batch->sequences != NULL ? batch->sequences[i] : 0;
         if (sequence < 0 || sequence >= cache->n_sequences) {
             return gi8_error_set(error, GI8_ERR_ARGUMENT,
-                                 "eval: token %d is for sequence %d, the session has %d", i, sequence,
-                                 cache->n_sequences);
+                                 "eval: token %d is for sequence %d, the session has %d", i,
+                                 sequence, cache->n_sequences);
         }
         int32_t position = session->next[sequence];
         if (position >= cache->n_ctx) {
             return gi8_error_set(error, GI8_ERR_ARGUMENT,
-                                 "eval: token %d would be number %d of sequence %d, the context holds %d",
-                                 i, position + 1, sequence, cache->n_ctx);
+                                 "eval: token %d would be number %d of sequence %d, the context "
+                                 "holds %d", i, position + 1, sequence, cache->n_ctx);
         }
         if (batch->positions != NULL && batch->positions[i] != position) {
             return gi8_error_set(error, GI8_ERR_ARGUMENT,
@@ -200,8 +202,8 @@ static gi8_status find_pass(gptneox_session *session, int64_t n_tokens, int64_t 
         return GI8_ERR_MEMORY;
     }
     gi8_error inner = GI8_ERROR_INIT;
-    gi8_status status = gptneoxi_graph_build(&fresh.graph, fresh.ctx, session->model, &session->cache,
-                                             n_tokens, n_rows, &inner);
+    gi8_status status = gptneoxi_graph_build(&fresh.graph, fresh.ctx, session->model,
+                                             &session->cache, n_tokens, n_rows, &inner);
     if (status == GI8_OK) {
         gi8_plan_params params = {.should_cancel = session->params.should_cancel,
                                   .user = session->params.user};
@@ -231,9 +233,11 @@ static gi8_status eval_chunk(gptneox_session *session, const gptneox_batch *batc
         return status;
     }
     const gptneoxi_graph *g = &pass->graph;
+    const int32_t *positions = session->positions + first;
+    const int32_t *sequences = session->sequences + first;
     if ((status = write_input(pass, g->tokens, batch->tokens + first, n, error)) != GI8_OK ||
-        (status = write_input(pass, g->positions, session->positions + first, n, error)) != GI8_OK ||
-        (status = write_input(pass, g->sequences, session->sequences + first, n, error)) != GI8_OK ||
+        (status = write_input(pass, g->positions, positions, n, error)) != GI8_OK ||
+        (status = write_input(pass, g->sequences, sequences, n, error)) != GI8_OK ||
         (n_rows > 0 &&
          (status = write_input(pass, g->rows, session->rows, n_rows, error)) != GI8_OK) ||
         (status = gi8_plan_execute(pass->plan, error)) != GI8_OK) {
@@ -315,5 +319,6 @@ const float *gptneox_logits(const gptneox_session *session, int32_t index) {
     if (session == NULL || index < 0 || index >= session->n_tokens || session->row_of[index] < 0) {
         return NULL;
     }
-    return session->logits + (size_t)session->row_of[index] * (size_t)session->model->config.vocab_size;
+    const size_t vocab = (size_t)session->model->config.vocab_size;
+    return session->logits + (size_t)session->row_of[index] * vocab;
 }
