@@ -1,15 +1,12 @@
 /* gptneox-quantize.c - writes the int8 form of a checkpoint, as bitsandbytes does. */
 #define _POSIX_C_SOURCE 200809L
 
-#include <errno.h>
 #include <float.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "gi8_cpu.h"
@@ -57,27 +54,17 @@ static int fail(const gi8_error *error) {
     return tool_exit_code(error->status);
 }
 
-static int finish_output(bool written) {
-    if (written && fflush(stdout) == 0) {
-        return TOOL_EXIT_OK;
-    }
-    fprintf(stderr, "gptneox-quantize: standard output cannot be written: %s\n", strerror(errno));
-    return TOOL_EXIT_IO;
-}
-
 static int print_help(void) {
-    bool written =
-        puts("usage: gptneox-quantize -m DIR -o DIR [options]\n"
-             "\n"
-             "Writes a GPT-NeoX checkpoint with int8 weights, in the form of transformers with\n"
-             "bitsandbytes (LLM.int8()): it loads without being quantized again.\n") >= 0;
+    puts("usage: gptneox-quantize -m DIR -o DIR [options]\n"
+         "\n"
+         "Writes a GPT-NeoX checkpoint with int8 weights, in the form of transformers with\n"
+         "bitsandbytes (LLM.int8()): it loads without being quantized again.\n");
     tool_options_print(&table);
-    written &=
-        puts("\n"
-             "Options also take the form --option=value, and _ for - (--quantize_head).\n"
-             "Exit codes: 0 fine, 2 bad option, 3 bad model, 4 a file or the output cannot be\n"
-             "read or written, 5 out of memory.") >= 0;
-    return finish_output(written);
+    puts("\n"
+         "Options also take the form --option=value, and _ for - (--quantize_head).\n"
+         "Exit codes: 0 fine, 2 bad option, 3 bad model, 4 a file or the output cannot be\n"
+         "read or written, 5 out of memory.");
+    return tool_finish_output("gptneox-quantize");
 }
 
 /* A bar, drawn anew for each percent. */
@@ -108,10 +95,10 @@ static gptneox_model *load(const quantize_options *o, gi8_backend *backend, gi8_
 static int print_footprint(const char *dir, const gptneox_model *model) {
     gptneox_footprint f = gptneox_model_footprint(model);
     static const double MIB = 1024.0 * 1024.0;
-    int n = printf("%s: %" PRIu64 " parameters, %.1f MiB of weights, %.3f of the %.1f in fp16\n",
-                   dir, f.n_parameters, (double)f.weight_bytes / MIB,
-                   (double)f.weight_bytes / (double)f.fp16_bytes, (double)f.fp16_bytes / MIB);
-    return finish_output(n > 0);
+    printf("%s: %" PRIu64 " parameters, %.1f MiB of weights, %.3f of the %.1f in fp16\n", dir,
+           f.n_parameters, (double)f.weight_bytes / MIB,
+           (double)f.weight_bytes / (double)f.fp16_bytes, (double)f.fp16_bytes / MIB);
+    return tool_finish_output("gptneox-quantize");
 }
 
 static int quantize(const quantize_options *o) {
@@ -139,7 +126,8 @@ int main(int argc, char **argv) {
             return print_help();
         }
         if (o.version) {
-            return finish_output(puts("gptneox-quantize " GPTNEOX_VERSION) >= 0);
+            puts("gptneox-quantize " GPTNEOX_VERSION);
+            return tool_finish_output("gptneox-quantize");
         }
         if (o.model != NULL && o.output != NULL) {
             return quantize(&o);

@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
+#include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +17,12 @@
 
 #include "ggml-int8/gi8_types.h"
 #include "tool.h"
+#include "tool_options.h"
 
-/* The shapes of the Pythia suite (Biderman et al. 2023, table 1) and of GPT-NeoX-20B. */
+#define PROGRAM "gptneox-synth"
+
+/* The shapes of the Pythia suite (Biderman et al. 2023, table 1) and of GPT-NeoX-20B, in the order
+ * in which --shape names them. */
 typedef struct shape {
     const char *name;
     int layers, hidden, heads, vocab;
@@ -248,93 +254,135 @@ static bool write_weights(const char *dir, const plan *p) {
     return output_close(&o, ok);
 }
 
+/* ---- a checkpoint that is there -------------------------------------------------------------- */
+
+/* The files that make a checkpoint; config.json, without which nothing is one, comes first. */
+static const char *const PARTS[] = {"config.json", "model.safetensors",
+                                    "model.safetensors.index.json"};
+
+/* Fails where DIR holds a checkpoint; with `force`, removes it. */
+static gi8_status make_room(const char *dir, bool force, gi8_error *error) {
+    for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++) {
+        char path[4096];
+        int n = snprintf(path, sizeof path, "%s/%s", dir, PARTS[i]);
+        if (n < 0 || (size_t)n >= sizeof path) {
+            return gi8_error_set(error, GI8_ERR_IO, "cannot write to \"%.40s...\": %s", dir,
+                                 strerror(ENAMETOOLONG));
+        }
+        struct stat info;
+        if (!force && lstat(path, &info) == 0) {
+            return gi8_error_set(error, GI8_ERR_IO,
+                                 "%s: expected a directory without a checkpoint, found %s", dir,
+                                 PARTS[i]);
+        }
+        if (force && unlink(path) != 0 && errno != ENOENT && errno != ENOTDIR) {
+            return gi8_error_set(error, GI8_ERR_IO, "cannot remove %s: %s", path, strerror(errno));
+        }
+    }
+    return GI8_OK;
+}
+
 /* ---- command line ---------------------------------------------------------------------------- */
 
-static const char HELP[] =
-    "usage: gptneox-synth -s SHAPE -o DIR [--outliers N] [--seed S]\n"
-    "\n"
-    "Writes a GPT-NeoX checkpoint with random F16 weights into DIR (made if absent):\n"
-    "config.json and model.safetensors. There is no tokenizer.json: copy one beside\n"
-    "them to generate text.\n"
-    "\n"
-    "  -s, --shape SHAPE  14m 31m 70m 160m 410m 1b 1.4b 2.8b 6.9b 12b 20b\n"
-    "  -o, --output DIR   where to\n"
-    "      --outliers N   make N columns of every norm's output outliers (default 0)\n"
-    "      --seed S       of the random weights (default 0)\n"
-    "  -h, --help         this text\n";
+typedef struct synth_options {
+    int32_t shape; /* place in SHAPES; -1: not given */
+    const char *output;
+    int32_t outliers;
+    int64_t seed;
+    bool force;
+    bool help;
+    bool version;
+} synth_options;
 
-static int usage(const char *what, const char *value) {
-    const char *space = value[0] != '\0' ? " " : "";
-    fprintf(stderr, "gptneox-synth: %s%s%s; see --help\n", what, space, value);
-    return TOOL_EXIT_USAGE;
+#define FIELD(name) offsetof(synth_options, name)
+
+static const tool_option specs[] = {
+    {'s', "shape", "14m|31m|70m|160m|410m|1b|1.4b|2.8b|6.9b|12b|20b", TOOL_OPTION_CHOICE,
+     FIELD(shape), 0, 0, "of the Pythia suite; 20b: GPT-NeoX-20B"},
+    {'o', "output", "DIR", TOOL_OPTION_TEXT, FIELD(output), 0, 0, "where to; made if absent"},
+    {0, "outliers", "N", TOOL_OPTION_INT, FIELD(outliers), 0, 6144,
+     "make N columns of the output of every layer's norms\n"
+     "outliers; at most the hidden size (default: 0)"},
+    {0, "seed", "N", TOOL_OPTION_BIG_INT, FIELD(seed), 0, 9007199254740991.0,
+     "of the random weights (default: 0)"},
+    {0, "force", NULL, TOOL_OPTION_FLAG, FIELD(force), 0, 0,
+     "replace a checkpoint that is there"},
+    {'h', "help", NULL, TOOL_OPTION_FLAG, FIELD(help), 0, 0, "print this help"},
+    {0, "version", NULL, TOOL_OPTION_FLAG, FIELD(version), 0, 0, "print the version"},
+};
+
+static const tool_option_table table = {specs, sizeof specs / sizeof *specs,
+                                        "-s names the shape, -o the output"};
+
+static int print_help(void) {
+    printf("usage: gptneox-synth -s SHAPE -o DIR [options]\n"
+           "\n"
+           "Writes a GPT-NeoX checkpoint with random F16 weights: config.json and\n"
+           "model.safetensors. There is no tokenizer.json: copy one beside them to generate text.\n"
+           "\n");
+    tool_options_print(&table);
+    printf("\n"
+           "Options also take the form --option=value.\n"
+           "Exit codes: 0 fine, 2 bad option, 4 a file or the output cannot be written, 5 out of\n"
+           "memory.\n");
+    return tool_finish_output(PROGRAM);
 }
 
-/* A whole number in [low, high], or -1. */
-static int64_t number(const char *text, int64_t low, int64_t high) {
-    char *end = NULL;
-    errno = 0;
-    long long value = strtoll(text, &end, 10);
-    return errno != 0 || end == text || *end != '\0' || value < low || value > high ? -1 : value;
-}
-
-static int synthesize(const shape *s, const char *dir, int outliers) {
+static gi8_status synthesize(const shape *s, const synth_options *o, gi8_error *error) {
+    if (mkdir(o->output, 0777) != 0 && errno != EEXIST) {
+        return gi8_error_set(error, GI8_ERR_IO, "cannot make the directory \"%s\": %s", o->output,
+                             strerror(errno));
+    }
+    gi8_status status = make_room(o->output, o->force, error);
+    if (status != GI8_OK) {
+        return status;
+    }
     plan p = {0};
-    int code = TOOL_EXIT_OK;
     fill_quantiles();
-    if (!plan_tensors(&p, s, outliers)) {
-        fprintf(stderr, "gptneox-synth: out of memory\n");
-        code = TOOL_EXIT_MEMORY;
-    } else if ((mkdir(dir, 0777) != 0 && errno != EEXIST) || !write_weights(dir, &p) ||
-               !write_config(dir, s)) {
-        fprintf(stderr, "gptneox-synth: cannot write to %s: %s\n", dir, strerror(errno));
-        code = TOOL_EXIT_IO;
+    state = (uint64_t)o->seed;
+    if (!plan_tensors(&p, s, o->outliers)) {
+        status = gi8_error_set(error, GI8_ERR_MEMORY, "no memory for a list of tensors");
+    } else if (!write_weights(o->output, &p) || !write_config(o->output, s)) {
+        gi8_status kind = errno == ENOMEM ? GI8_ERR_MEMORY : GI8_ERR_IO;
+        status = gi8_error_set(error, kind, "cannot write to %s: %s", o->output, strerror(errno));
     }
     free(p.tensors);
-    return code;
+    return status;
+}
+
+/* Checks what the table of options cannot. */
+static gi8_status check_options(const synth_options *o, gi8_error *error) {
+    if (o->shape < 0 || o->output == NULL) {
+        return gi8_error_set(error, GI8_ERR_ARGUMENT, "needs a shape (-s) and an output (-o)");
+    }
+    const shape *s = &SHAPES[o->shape];
+    if (o->outliers > s->hidden) {
+        return gi8_error_set(error, GI8_ERR_ARGUMENT,
+                             "--outliers is at most %d, the hidden size of %s, not %" PRId32,
+                             s->hidden, s->name, o->outliers);
+    }
+    return GI8_OK;
 }
 
 int main(int argc, char **argv) {
-    const char *dir = NULL;
-    const shape *chosen = NULL;
-    int64_t outliers = 0;
-    for (int i = 1; i < argc; i++) {
-        const char *option = argv[i];
-        if (strcmp(option, "-h") == 0 || strcmp(option, "--help") == 0) {
-            return fputs(HELP, stdout) >= 0 && fflush(stdout) == 0 ? TOOL_EXIT_OK : TOOL_EXIT_IO;
-        }
-        bool is_shape = strcmp(option, "-s") == 0 || strcmp(option, "--shape") == 0;
-        bool is_dir = strcmp(option, "-o") == 0 || strcmp(option, "--output") == 0;
-        bool is_outliers = strcmp(option, "--outliers") == 0;
-        if (!is_shape && !is_dir && !is_outliers && strcmp(option, "--seed") != 0) {
-            return usage("unknown option", option);
-        }
-        if (++i == argc) {
-            return usage("a value is missing after", option);
-        }
-        const char *value = argv[i];
-        if (is_shape) {
-            for (size_t j = 0; j < sizeof SHAPES / sizeof *SHAPES; j++) {
-                chosen = strcmp(SHAPES[j].name, value) == 0 ? &SHAPES[j] : chosen;
-            }
-            if (chosen == NULL) {
-                return usage("unknown shape", value);
-            }
-        } else if (is_dir) {
-            dir = value;
-        } else if (is_outliers) {
-            if ((outliers = number(value, 0, 65536)) < 0) {
-                return usage("--outliers takes a number from 0 to 65536, not", value);
-            }
-        } else {
-            int64_t seed = number(value, 0, INT64_MAX);
-            if (seed < 0) {
-                return usage("--seed takes a number of at least 0, not", value);
-            }
-            state = (uint64_t)seed;
-        }
+    synth_options o = {.shape = -1};
+    gi8_error error = GI8_ERROR_INIT;
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error to report */
+    gi8_status status = tool_options_parse(&table, argc, argv, &o, &error);
+    if (status == GI8_OK && o.help) {
+        return print_help();
     }
-    if (chosen == NULL || dir == NULL) {
-        return usage("needs a shape (-s) and a directory (-o)", "");
+    if (status == GI8_OK && o.version) {
+        puts(PROGRAM " " GPTNEOX_VERSION);
+        return tool_finish_output(PROGRAM);
     }
-    return synthesize(chosen, dir, (int)outliers);
+    if (status != GI8_OK || check_options(&o, &error) != GI8_OK) {
+        fprintf(stderr, PROGRAM ": %s; --help lists the options\n", error.message);
+        return TOOL_EXIT_USAGE;
+    }
+    status = synthesize(&SHAPES[o.shape], &o, &error);
+    if (status != GI8_OK) {
+        fprintf(stderr, PROGRAM ": %s\n", error.message);
+    }
+    return tool_exit_code(status);
 }

@@ -1,4 +1,4 @@
-/* tool.c - what the programs share: exit codes, files read whole. */
+/* tool.c - what the programs share: exit codes, files read whole, the end of the output. */
 #include "tool.h"
 
 #include <errno.h>
@@ -71,4 +71,14 @@ gi8_status tool_read_file(const char *path, char **data, size_t *size, gi8_error
     gi8_status status = read_stream(file, path, data, size, error);
     fclose(file);
     return status;
+}
+
+int tool_finish_output(const char *program) {
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        return TOOL_EXIT_OK;
+    }
+    fprintf(stderr, "%s: standard output cannot be written%s%s\n", program,
+            errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
+    return TOOL_EXIT_IO;
 }

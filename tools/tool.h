@@ -30,4 +30,8 @@ gi8_status tool_read_file(const char *path, char **data, size_t *size, gi8_error
  * GI8_ERR_IO where it is in neither. */
 gi8_status tool_find_bundled_model(char *dir, size_t capacity, gi8_error *error);
 
+/* TOOL_EXIT_OK if all that was written has reached standard output; else TOOL_EXIT_IO, and standard
+ * error says why in the name of `program`. */
+int tool_finish_output(const char *program);
+
 #endif
