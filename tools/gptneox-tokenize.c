@@ -1,36 +1,19 @@
 /* gptneox-tokenize.c - text to token ids, and back, with a GPT-NeoX tokenizer. */
-#define _GNU_SOURCE /* getopt_long, asprintf */
+#define _GNU_SOURCE /* asprintf */
 
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "gptneox_tokenizer.h"
 #include "tool.h"
+#include "tool_options.h"
 
-
-static const char help[] =
-    "usage: gptneox-tokenize [-m DIR | --tokenizer FILE] [-p TEXT | -f FILE | --decode IDS]\n"
-    "\n"
-    "Prints the token ids of a text, separated by spaces, on one line; or the text of ids.\n"
-    "\n"
-    "  -m, --model DIR       use DIR/tokenizer.json (default: the bundled model)\n"
-    "      --tokenizer FILE  use this tokenizer.json\n"
-    "  -p, --prompt TEXT     the text\n"
-    "  -f, --file FILE       the text is the whole file, its last newline too; - is standard\n"
-    "                        input, which is read where no text is given\n"
-    "      --decode IDS      print the text of these ids, byte for byte and nothing more; - reads\n"
-    "                        the ids from standard input or from -f; spaces or commas separate\n"
-    "      --no-special      special tokens such as <|endoftext|> are text like any other; with\n"
-    "                        --decode they are left out\n"
-    "  -h, --help            print this help\n"
-    "\n"
-    "Exit status: 0 fine, 2 usage, 3 a tokenizer or an input that cannot be used, 4 a file that\n"
-    "cannot be read or written, 5 out of memory.\n";
+#define PROGRAM "gptneox-tokenize"
 
 typedef struct options {
     const char *model;
@@ -40,47 +23,62 @@ typedef struct options {
     const char *ids;
     bool no_special;
     bool help;
+    bool version;
 } options;
 
-/* Reads the command line; false with a sentence on stderr. */
-static bool parse_options(int argc, char **argv, options *o) {
-    static const struct option longs[] = {
-        {"model", required_argument, NULL, 'm'},  {"tokenizer", required_argument, NULL, 't'},
-        {"prompt", required_argument, NULL, 'p'}, {"file", required_argument, NULL, 'f'},
-        {"decode", required_argument, NULL, 'd'}, {"no-special", no_argument, NULL, 'n'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
-    int option;
-    while ((option = getopt_long(argc, argv, "m:p:f:h", longs, NULL)) != -1) {
-        switch (option) {
-        case 'm': o->model = optarg; break;
-        case 't': o->tokenizer = optarg; break;
-        case 'p': o->text = optarg; break;
-        case 'f': o->file = optarg; break;
-        case 'd': o->ids = optarg; break;
-        case 'n': o->no_special = true; break;
-        case 'h': o->help = true; break;
-        default: return false; /* getopt has said why */
-        }
-    }
+#define FIELD(name) offsetof(options, name)
+
+static const tool_option specs[] = {
+    {'m', "model", "DIR", TOOL_OPTION_TEXT, FIELD(model), 0, 0,
+     "use DIR/tokenizer.json (default: the bundled model)"},
+    {0, "tokenizer", "FILE", TOOL_OPTION_TEXT, FIELD(tokenizer), 0, 0,
+     "use this tokenizer.json"},
+    {'p', "prompt", "TEXT", TOOL_OPTION_TEXT, FIELD(text), 0, 0, "the text"},
+    {'f', "file", "FILE", TOOL_OPTION_TEXT, FIELD(file), 0, 0,
+     "the text is the whole file, its last newline too; - is\n"
+     "standard input, which is read where no text is given"},
+    {0, "decode", "IDS", TOOL_OPTION_TEXT, FIELD(ids), 0, 0,
+     "print the text of these ids, byte for byte and nothing\n"
+     "more; - reads the ids from standard input or from -f;\n"
+     "spaces or commas separate"},
+    {0, "no-special", NULL, TOOL_OPTION_FLAG, FIELD(no_special), 0, 0,
+     "special tokens such as <|endoftext|> are text like any\n"
+     "other; with --decode they are left out"},
+    {'h', "help", NULL, TOOL_OPTION_FLAG, FIELD(help), 0, 0, "print this help"},
+    {0, "version", NULL, TOOL_OPTION_FLAG, FIELD(version), 0, 0, "print the version"},
+};
+
+static const tool_option_table table = {specs, sizeof specs / sizeof *specs,
+                                        "a text is given with -p, a file with -f"};
+
+static int print_help(void) {
+    printf("usage: " PROGRAM " [-m DIR | --tokenizer FILE] [-p TEXT | -f FILE | --decode IDS]\n"
+           "\n"
+           "Prints the token ids of a text, separated by spaces, on one line; or the text of ids.\n"
+           "\n");
+    tool_options_print(&table);
+    printf("\n"
+           "Options also take the form --option=value, and _ for - (--no_special).\n"
+           "Exit codes: 0 fine, 2 bad option, 3 a tokenizer or an input that cannot be used,\n"
+           "4 a file or the output cannot be read or written, 5 out of memory.\n");
+    return tool_finish_output(PROGRAM);
+}
+
+/* Checks what the table of options cannot. */
+static gi8_status check_options(const options *o, gi8_error *error) {
     const char *problem = NULL;
-    if (optind < argc) {
-        problem = "a text is given with -p, a file with -f";
-    } else if (o->model != NULL && o->tokenizer != NULL) {
+    if (o->model != NULL && o->tokenizer != NULL) {
         problem = "-m and --tokenizer exclude each other";
     } else if (o->text != NULL && (o->file != NULL || o->ids != NULL)) {
         problem = "-p excludes -f and --decode";
     } else if (o->file != NULL && o->ids != NULL && strcmp(o->ids, "-") != 0) {
         problem = "-f goes with --decode - only";
     }
-    if (problem != NULL && !o->help) {
-        fprintf(stderr, "gptneox-tokenize: %s; see --help\n", problem);
-        return false;
-    }
-    return true;
+    return problem == NULL ? GI8_OK : gi8_error_set(error, GI8_ERR_ARGUMENT, "%s", problem);
 }
 
 static int fail(const gi8_error *error) {
-    fprintf(stderr, "gptneox-tokenize: %s\n", error->message);
+    fprintf(stderr, PROGRAM ": %s\n", error->message);
     return tool_exit_code(error->status);
 }
 
@@ -190,31 +188,23 @@ static gi8_status convert(const gptneox_tokenizer *tokenizer, const options *o, 
     return status;
 }
 
-/* Everything written has reached standard output, or says why not. */
-static gi8_status finish_output(gi8_error *error) {
-    errno = 0;
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        return gi8_error_set(error, GI8_ERR_IO, "standard output cannot be written: %s",
-                             strerror(errno));
-    }
-    return GI8_OK;
-}
-
 int main(int argc, char **argv) {
     options o = {0};
     gi8_error error = GI8_ERROR_INIT;
-    if (!parse_options(argc, argv, &o)) {
+    gi8_status status = tool_options_parse(&table, argc, argv, &o, &error);
+    if (status == GI8_OK && o.help) {
+        return print_help();
+    }
+    if (status == GI8_OK && o.version) {
+        puts(PROGRAM " " GPTNEOX_VERSION);
+        return tool_finish_output(PROGRAM);
+    }
+    if (status != GI8_OK || check_options(&o, &error) != GI8_OK) {
+        fprintf(stderr, PROGRAM ": %s; --help lists the options\n", error.message);
         return TOOL_EXIT_USAGE;
     }
-    if (o.help) {
-        fputs(help, stdout);
-        return finish_output(&error) == GI8_OK ? TOOL_EXIT_OK : fail(&error);
-    }
     gptneox_tokenizer *tokenizer = load_tokenizer(&o, &error);
-    gi8_status status = tokenizer == NULL ? error.status : convert(tokenizer, &o, &error);
-    if (status == GI8_OK) {
-        status = finish_output(&error);
-    }
+    status = tokenizer == NULL ? error.status : convert(tokenizer, &o, &error);
     gptneox_tokenizer_free(tokenizer);
-    return status == GI8_OK ? TOOL_EXIT_OK : fail(&error);
+    return status == GI8_OK ? tool_finish_output(PROGRAM) : fail(&error);
 }
