@@ -1,5 +1,4 @@
 /* gptneox-bench.c - measures speed: of models, and of single operations. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,16 +8,6 @@
 static int fail(const gi8_error *error) {
     fprintf(stderr, "gptneox-bench: %s\n", error->message);
     return tool_exit_code(error->status);
-}
-
-/* The exit code, once everything written has reached standard output. */
-static int finish(gi8_status status, gi8_error *error) {
-    errno = 0;
-    if (status == GI8_OK && (fflush(stdout) != 0 || ferror(stdout))) {
-        status = gi8_error_set(error, GI8_ERR_IO, "standard output cannot be written%s%s",
-                               errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
-    }
-    return status == GI8_OK ? TOOL_EXIT_OK : fail(error);
 }
 
 int main(int argc, char **argv) {
@@ -42,5 +31,5 @@ int main(int argc, char **argv) {
     } else {
         status = kernels ? bench_kernels(&kernel, &error) : bench_models(&model, &error);
     }
-    return finish(status, &error);
+    return status == GI8_OK ? tool_finish_output("gptneox-bench") : fail(&error);
 }

@@ -87,7 +87,10 @@ for option in model n-prompt n-gen n-depth weights threshold outliers quantize-h
     repetitions output verbose help version kernel; do
     expect_line "^  .*--$option" "$work/help"
 done
+expect_line '^Options .* and _ for - (--n_prompt)' "$work/help"
 run 0 "$BENCH" kernel -h
+expect_line '^Options .* and _ for - (--no_limits)' "$out"
+expect_line '^Exit codes: .* 3 an instruction set that this processor lacks,$' "$out"
 for option in rows out-features in-features shape outliers rule op isa rotate no-limits threads \
     repetitions output verbose help; do
     expect_line "^  .*--$option" "$out"
