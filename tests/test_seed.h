@@ -11,7 +11,8 @@ typedef struct test_rng {
     uint64_t state;
 } test_rng;
 
-/* The seed of this run: GI8_TEST_SEED if set, else `fixed`. Prints it so that a failure can be replayed. */
+/* The seed of this run: GI8_TEST_SEED if set, else `fixed`. Prints it so that a failure can be
+ * replayed. */
 static inline test_rng test_rng_seeded(uint64_t fixed) {
     const char *text = getenv("GI8_TEST_SEED");
     test_rng rng = {text != NULL ? strtoull(text, NULL, 0) : fixed};

@@ -48,8 +48,8 @@ expect_error() {
     [ ! -s "$out" ] || problem "standard output is not empty"
 }
 
-# expect_error_like PATTERN: the last line of standard error matches a shell pattern; standard output
-# may hold anything.
+# expect_error_like PATTERN: the last line of standard error matches a shell pattern; standard
+# output may hold anything.
 expect_error_like() {
     checks=$((checks + 1))
     last=$(tail -n 1 "$err")

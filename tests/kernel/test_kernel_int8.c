@@ -22,8 +22,8 @@ static int8_t *random_codes(test_rng *rng, int64_t count) {
     return codes;
 }
 
-static void check_quantize_row(const float *x, int64_t k, float threshold, bool marked, size_t shift,
-                               gi8i_quantize_fn *fn, const char *name) {
+static void check_quantize_row(const float *x, int64_t k, float threshold, bool marked,
+                               size_t shift, gi8i_quantize_fn *fn, const char *name) {
     guarded expected = guarded_new((size_t)padded(k), 1, 0);
     guarded q = guarded_new((size_t)padded(k), 1, shift);
     guarded marks = guarded_new((size_t)padded(k), 1, shift + 1);

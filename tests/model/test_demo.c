@@ -100,8 +100,8 @@ static void check_greedy(const gptneox_model *model, const char *block) {
 
     int32_t *ids = NULL;
     size_t n_ids = 0;
-    assert_ok(gptneox_tokenize(gptneox_model_tokenizer(model), prompt, strcspn(prompt, "\n"), 0, &ids,
-                               &n_ids, &error),
+    assert_ok(gptneox_tokenize(gptneox_model_tokenizer(model), prompt, strcspn(prompt, "\n"), 0,
+                               &ids, &n_ids, &error),
               error);
     assert_int_equal(n_ids, n_prompt);
     assert_memory_equal(ids, prompt_ids, n_ids * sizeof *ids);
@@ -112,7 +112,8 @@ static void check_greedy(const gptneox_model *model, const char *block) {
     gptneox_sampler *sampler = gptneox_sampler_create(&greedy, NULL);
     collected c = {.n_ids = 0};
     gptneox_generate_params params = {0, (int32_t)n_greedy, false, collect_text, collect_token, &c};
-    assert_ok(gptneox_generate(session, sampler, ids, (int32_t)n_ids, &params, NULL, &error), error);
+    assert_ok(gptneox_generate(session, sampler, ids, (int32_t)n_ids, &params, NULL, &error),
+              error);
     assert_int_equal(c.n_ids, n_greedy);
     assert_memory_equal(c.ids, greedy_ids, n_greedy * sizeof *greedy_ids);
 

@@ -83,7 +83,8 @@ static void test_equals_steps_by_hand(void **state) {
     collected c = {.stop_after = -1};
     gptneox_generate_params params = {1, N, true, NULL, collect, &c};
     gptneox_generate_result result;
-    assert_ok(gptneox_generate(session, sampler, reference.tokens, PROMPT, &params, &result, &error),
+    assert_ok(gptneox_generate(session, sampler, reference.tokens, PROMPT, &params, &result,
+                               &error),
               error);
     assert_int_equal(c.n, N);
     assert_memory_equal(c.tokens, expected, sizeof expected);
@@ -117,7 +118,8 @@ static void test_context_full(void **state) {
     collected c = {.stop_after = -1};
     gptneox_generate_params params = {0, -1, true, NULL, collect, &c};
     gptneox_generate_result result;
-    assert_ok(gptneox_generate(session, sampler, reference.tokens, 6, &params, &result, &error), error);
+    assert_ok(gptneox_generate(session, sampler, reference.tokens, 6, &params, &result, &error),
+              error);
     assert_int_equal(result.stop, GPTNEOX_STOP_CONTEXT);
     /* Four fit behind the prompt, and one more is known without being computed. */
     assert_int_equal(result.n_generated, 5);
@@ -125,9 +127,11 @@ static void test_context_full(void **state) {
 
     /* A prompt that does not fit is refused before anything is computed. */
     assert_ok(gptneox_session_truncate(session, 0, 4, &error), error);
-    assert_int_equal(gptneox_generate(session, sampler, reference.tokens, 7, &params, &result, &error),
+    assert_int_equal(gptneox_generate(session, sampler, reference.tokens, 7, &params, &result,
+                                      &error),
                      GI8_ERR_ARGUMENT);
-    assert_non_null(strstr(error.message, "the prompt has 7 tokens, the context of 10 has room for 6"));
+    assert_non_null(
+        strstr(error.message, "the prompt has 7 tokens, the context of 10 has room for 6"));
     assert_int_equal(gptneox_session_length(session, 0), 4);
     gptneox_sampler_free(sampler);
     gptneox_session_free(session);
@@ -141,7 +145,8 @@ static void test_nothing_to_generate(void **state) {
     gptneox_generate_params params = GPTNEOX_GENERATE_PARAMS_DEFAULT;
     params.max_tokens = 0;
     gptneox_generate_result result;
-    assert_ok(gptneox_generate(session, sampler, reference.tokens, 6, &params, &result, &error), error);
+    assert_ok(gptneox_generate(session, sampler, reference.tokens, 6, &params, &result, &error),
+              error);
     assert_int_equal(result.n_generated, 0);
     assert_int_equal(result.pending_token, -1);
     assert_int_equal(gptneox_session_length(session, 0), 6);

@@ -439,7 +439,8 @@ static void several_tiles(void **state) {
     temp_dir dir = temp_dir_create();
     temp_write_text(&dir, "config.json",
                     "{\"vocab_size\": 20, \"hidden_size\": 8, \"num_attention_heads\": 2, "
-                    "\"num_hidden_layers\": 2, \"intermediate_size\": 132001, \"rotary_pct\": 0.5}");
+                    "\"num_hidden_layers\": 2, \"intermediate_size\": 132001, "
+                    "\"rotary_pct\": 0.5}");
     safetensors_write(&dir, "model.safetensors", c, 0, c->n);
     seen s = {0};
     gptneox_model_params params = GPTNEOX_MODEL_PARAMS_DEFAULT;

@@ -1,5 +1,6 @@
-/* test_logits.c - logits of every reference checkpoint against transformers, and against themselves:
- * a prompt at once, token by token, in small chunks, and interleaved with another sequence. */
+/* test_logits.c - logits of every reference checkpoint against transformers, and against
+ * themselves: a prompt at once, token by token, in small chunks, and interleaved with another
+ * sequence. */
 #include "model_fixture.h"
 
 #include <math.h>
@@ -53,8 +54,8 @@ static void check_against_transformers(const char *name) {
     fixture_free(&f);
 }
 
-/* However the tokens are fed, the logits have the same bits. Per-token outliers make that true of int8
- * as well: in column mode the rows of a call share their outlier columns. */
+/* However the tokens are fed, the logits have the same bits. Per-token outliers make that true of
+ * int8 as well: in column mode the rows of a call share their outlier columns. */
 static void check_feeding(const char *name, gptneox_weight_type weights) {
     gi8_backend *backend = fixture_backend(2);
     fixture f = fixture_load(name);
@@ -76,7 +77,8 @@ static void check_feeding(const char *name, gptneox_weight_type weights) {
         assert_memory_equal(gptneox_logits(single, 0), gptneox_logits(whole, i), row);
     }
 
-    /* Sequence 1 holds the tokens, sequence 0 the same ones backwards; one call has tokens of both. */
+    /* Sequence 1 holds the tokens, sequence 0 the same ones backwards; one call has tokens of
+     * both. */
     gptneox_session *mixed = fixture_session(model, 64, 2, 0, GI8_TYPE_F16);
     for (int32_t i = 0; i < f.n_tokens; i++) {
         int32_t tokens[2] = {f.tokens[f.n_tokens - 1 - i], f.tokens[i]};
@@ -93,8 +95,8 @@ static void check_feeding(const char *name, gptneox_weight_type weights) {
     gi8_error error = GI8_ERROR_INIT;
     assert_ok(gptneox_session_truncate(mixed, 1, 3, &error), error);
     eval(mixed, f.tokens + 3, f.n_tokens - 3, 1);
-    assert_memory_equal(gptneox_logits(mixed, f.n_tokens - 4), gptneox_logits(whole, f.n_tokens - 1),
-                        row);
+    assert_memory_equal(gptneox_logits(mixed, f.n_tokens - 4),
+                        gptneox_logits(whole, f.n_tokens - 1), row);
 
     gptneox_session_free(mixed);
     gptneox_session_free(single);
@@ -144,14 +146,15 @@ static void test_feeding_int8(void **state) {
     for_each_checkpoint(feed_int8);
 }
 
-/* int8 with both outlier modes stays near f32: the bound is loose, these weights are random and wide;
- * what it catches is a wrong scale or a lost term. */
+/* int8 with both outlier modes stays near f32: the bound is loose, these weights are random and
+ * wide; what it catches is a wrong scale or a lost term. */
 static void test_int8_is_near_f32(void **state) {
     (void)state;
     gi8_backend *backend = fixture_backend(1);
     fixture f = fixture_load("parallel-f32");
     for (int mode = GI8_OUTLIERS_COLUMN; mode <= GI8_OUTLIERS_PER_TOKEN; mode++) {
-        gptneox_model *model = fixture_model(f.dir, backend, GPTNEOX_WEIGHTS_INT8, (gi8_outliers)mode);
+        gptneox_model *model =
+            fixture_model(f.dir, backend, GPTNEOX_WEIGHTS_INT8, (gi8_outliers)mode);
         gptneox_session *session = fixture_session(model, 64, 1, 0, GI8_TYPE_F16);
         size_t n = (size_t)f.n_tokens * (size_t)gptneox_model_config(model)->vocab_size;
         eval(session, f.tokens, f.n_tokens, 0);

@@ -1,7 +1,7 @@
 /* test_perplexity.c - what int8 costs the bundled model on text that it was not trained on.
  *
- * Non-overlapping windows of WINDOW tokens, every token but a window's first scored. GI8_TEST_TOKENS
- * scores fewer tokens, for slow builds.
+ * Non-overlapping windows of WINDOW tokens, every token but a window's first scored.
+ * GI8_TEST_TOKENS scores fewer tokens, for slow builds.
  */
 #include "model_fixture.h"
 
@@ -21,7 +21,8 @@ static int set_up(void **state) {
     (void)state;
     gi8_error error = GI8_ERROR_INIT;
     backend = fixture_backend(0);
-    gptneox_tokenizer *tokenizer = gptneox_tokenizer_load(GPTNEOX_DEMO_DIR "/tokenizer.json", &error);
+    gptneox_tokenizer *tokenizer =
+        gptneox_tokenizer_load(GPTNEOX_DEMO_DIR "/tokenizer.json", &error);
     assert_ok(error.status, error);
     char *text = fixture_read(GPTNEOX_DEMO_DIR "/heldout.txt", &n_bytes);
     assert_ok(gptneox_tokenize(tokenizer, text, n_bytes, 0, &ids, &n_ids, &error), error);
@@ -29,7 +30,8 @@ static int set_up(void **state) {
     free(text);
     const char *limit = getenv("GI8_TEST_TOKENS");
     if (limit != NULL && strtoul(limit, NULL, 10) < n_ids) {
-        n_bytes = n_bytes * strtoul(limit, NULL, 10) / n_ids; /* for the bits per byte, about right */
+        /* for the bits per byte, about right */
+        n_bytes = n_bytes * strtoul(limit, NULL, 10) / n_ids;
         n_ids = strtoul(limit, NULL, 10);
     }
     assert_true(n_ids > 1000);
@@ -94,7 +96,8 @@ static void test_int8_against_f32(void **state) {
     (void)state;
     double f32 = perplexity(GPTNEOX_WEIGHTS_F32, GI8_OUTLIERS_COLUMN, false, "f32");
     double column = perplexity(GPTNEOX_WEIGHTS_INT8, GI8_OUTLIERS_COLUMN, false, "int8");
-    double token = perplexity(GPTNEOX_WEIGHTS_INT8, GI8_OUTLIERS_PER_TOKEN, false, "int8, per token");
+    double token =
+        perplexity(GPTNEOX_WEIGHTS_INT8, GI8_OUTLIERS_PER_TOKEN, false, "int8, per token");
     double head = perplexity(GPTNEOX_WEIGHTS_INT8, GI8_OUTLIERS_COLUMN, true, "int8, head too");
     assert_true(fabs(column / f32 - 1) <= BOUND_INT8);
     assert_true(fabs(token / f32 - 1) <= BOUND_INT8);

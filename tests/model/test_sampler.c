@@ -21,7 +21,8 @@ static int32_t sample(gptneox_sampler *sampler, const float *logits, int32_t n) 
     return token;
 }
 
-/* Draws often and counts; compares with the expected probabilities within five standard deviations. */
+/* Draws often and counts; compares with the expected probabilities within five standard
+ * deviations. */
 static void check_distribution(gptneox_sampler_params params, const float *logits,
                                const double *expected, int32_t n) {
     enum { DRAWS = 40000 };
@@ -194,7 +195,8 @@ static void test_bad_input(void **state) {
     assert_int_equal(gptneox_sampler_sample(sampler, nothing, 2, &token, &error),
                      GI8_ERR_NOT_FINITE);
     const float infinite[2] = {0, INFINITY};
-    assert_int_equal(gptneox_sampler_sample(sampler, infinite, 2, &token, NULL), GI8_ERR_NOT_FINITE);
+    assert_int_equal(gptneox_sampler_sample(sampler, infinite, 2, &token, NULL),
+                     GI8_ERR_NOT_FINITE);
     assert_int_equal(gptneox_sampler_sample(sampler, nothing, 0, &token, NULL), GI8_ERR_ARGUMENT);
     assert_int_equal(gptneox_sampler_sample(NULL, nothing, 2, &token, NULL), GI8_ERR_ARGUMENT);
     assert_int_equal(token, 77);

@@ -49,7 +49,8 @@ static void test_bad_batches(void **state) {
     assert_null(gptneox_logits(session, -1));
 
     int32_t wrong[2] = {tokens[0], vocab};
-    refuse(session, (gptneox_batch){.n_tokens = 2, .tokens = wrong}, GI8_ERR_ARGUMENT, "token 1 is ");
+    refuse(session, (gptneox_batch){.n_tokens = 2, .tokens = wrong}, GI8_ERR_ARGUMENT,
+           "token 1 is ");
     wrong[1] = -1;
     refuse(session, (gptneox_batch){.n_tokens = 2, .tokens = wrong}, GI8_ERR_ARGUMENT,
            "token 1 is -1");
@@ -114,7 +115,8 @@ static void test_sizes(void **state) {
     assert_int_equal(gptneox_session_n_ctx(session), 10);
     assert_int_equal(gptneox_session_n_sequences(session), 3);
     assert_true(gptneox_session_kv_bytes(session) >= expected);
-    assert_true(gptneox_session_kv_bytes(session) <= expected + 64u * 2 * (uint64_t)c->num_hidden_layers);
+    assert_true(gptneox_session_kv_bytes(session) <=
+                expected + 64u * 2 * (uint64_t)c->num_hidden_layers);
     gptneox_session_free(session);
 
     session = gptneox_session_create(model, NULL, NULL);
@@ -122,7 +124,8 @@ static void test_sizes(void **state) {
     gptneox_session_free(session);
 }
 
-/* Cancelling at every node leaves the session as it was, and the next try gives the right logits. */
+/* Cancelling at every node leaves the session as it was, and the next try gives the right
+ * logits. */
 static int countdown;
 static bool cancel_at_zero(void *user) {
     (void)user;
