@@ -316,7 +316,12 @@ static void run_mixed(const gi8i_cpu_run *run, const gi8_step *step) {
     int64_t rows = job.m < BLOCK_M ? job.m : BLOCK_M;
     int64_t cost = (rows + 7) / 8 * job.k * GI8I_BLOCK_N;
     int64_t grain = gi8i_grain(cost, 262144);
-    if (blocks_n >= 8 * n_threads) {
+    if (job.m <= 8) {
+        /* Memory counts, and is fastest in long runs: four for each thread, so that one that is
+         * held up does not keep the others waiting. */
+        int64_t long_run = blocks_n / (4 * n_threads);
+        grain = long_run > grain ? long_run : grain;
+    } else if (blocks_n >= 8 * n_threads) {
         /* Enough to share: a thread takes all rows of x; its rows of w come from memory once. */
         grain = (grain + job.blocks_m - 1) / job.blocks_m * job.blocks_m;
     }
