@@ -21,8 +21,10 @@ enum {
     MANY_TILES_M = 9,
     LONG_K = 512, /* of long rows */
     /* So few rows of x leave time only for reading w, if its rows are long: memory is fastest if
-     * they are read one after another, fetched so far ahead. */
+     * they are read one after another, fetched so far ahead. But x must stay in the level-1 cache:
+     * up to so many elements. */
     FEW_M = 3,
+    FEW_X = 8192,
     BYTES_AHEAD = 8192
 };
 
@@ -391,7 +393,7 @@ GI8I_INLINE void multiply(const gi8i_mul_mat_args *args, gi8_type type) {
         multiply_tiles(&p);
     } else if (args->k < LONG_K) {
         multiply_short(&p);
-    } else if (args->m <= FEW_M) {
+    } else if (args->m <= FEW_M && args->m * args->k <= FEW_X) {
         multiply_rows(&p);
     } else {
         multiply_tiles(&p);
