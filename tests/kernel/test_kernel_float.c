@@ -1,11 +1,9 @@
-/* test_kernel_float.c - every variant of the floating-point kernels, bit by bit, against the scalar
- * one (mul_mat: against its definition), at odd sizes and alignments, with guard bytes around the
- * results.
+/* test_kernel_float.c - every variant of the floating-point kernels against the scalar one, bit by
+ * bit, at odd sizes and alignments, with guard bytes around the results.
  */
 #include <math.h>
 
 #include "kernel_table.h"
-#include "kernels/mul_mat/layout.h"
 
 /* Sizes around one, two and four vectors. */
 static const int64_t sizes[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 257};
@@ -122,90 +120,11 @@ static void check_soft_max(test_rng *rng, gi8i_soft_max_fn *fn, const char *name
     }
 }
 
-/* One element as kernels.h defines it: w and x are rows of k floats. */
-static float dot(const float *w, const float *x, int64_t k) {
-    float result = 0.0f;
-    int64_t steps = (k + 15) / 16;
-    int64_t blocks = k > 1024 ? (k + 1023) / 1024 : 1;
-    int64_t begin = 0;
-    for (int64_t b = 0; b < blocks; b++) {
-        int64_t count = (steps - begin / 16 + blocks - b - 1) / (blocks - b); /* of those left */
-        int64_t end = begin + 16 * count < k ? begin + 16 * count : k;
-        float lane[16] = {0};
-        for (int64_t i = begin; i < end; i++) {
-            lane[i % 16] = fmaf(w[i], x[i], lane[i % 16]);
-        }
-        for (int width = 8; width > 0; width /= 2) {
-            for (int i = 0; i < width; i++) {
-                lane[i] += lane[i + width];
-            }
-        }
-        result = b == 0 ? lane[0] : result + lane[0];
-        begin = end;
-    }
-    return result;
-}
-
-/* m rows of k floats, `stride` apart, in the order of mul_mat/layout.h; NaN where nothing is. */
-static float *in_order(const float *x, int64_t k, int64_t stride, int64_t m) {
-    gi8i_parts tiles = gi8i_mul_mat_tiles_m(m);
-    gi8i_parts blocks = gi8i_mul_mat_blocks_k(k);
-    int64_t size = gi8i_mul_mat_steps(k) * 16 * m;
-    float *ordered = malloc((size_t)(size > 0 ? size : 1) * sizeof *ordered);
-    assert_non_null(ordered);
-    for (int64_t i = 0; i < size; i++) {
-        ordered[i] = NAN;
-    }
-    for (int64_t t = 0; t < tiles.n; t++) {
-        int64_t first_row = gi8i_part_begin(&tiles, t);
-        int64_t height = gi8i_part_begin(&tiles, t + 1) - first_row;
-        for (int64_t b = 0; b < blocks.n; b++) {
-            int64_t first = gi8i_part_begin(&blocks, b);
-            int64_t end = gi8i_part_begin(&blocks, b + 1);
-            float *tile = ordered + gi8i_mul_mat_x_offset(m, first_row, first, end - first);
-            for (int64_t r = 0; r < height; r++) {
-                for (int64_t i = first * 16; i < end * 16 && i < k; i++) {
-                    int64_t step = i / 16 - first;
-                    tile[(step * height + r) * 16 + i % 16] = x[(first_row + r) * stride + i];
-                }
-            }
-        }
-    }
-    return ordered;
-}
-
-/* Rows of x as they are, then in order. */
-static void check_both_orders(gi8i_mul_mat_fn *fn, gi8i_mul_mat_args args, const float *expected,
-                              size_t shift, const char *name) {
-    size_t count = (size_t)(args.n * args.m);
-    args.y_stride_bytes = (size_t)args.n * sizeof(float);
-    for (int ordered = 0; ordered < 2; ordered++) {
-        guarded scratch = guarded_new(GI8I_MUL_MAT_SCRATCH, sizeof(float), 0);
-        guarded y = guarded_new(count, sizeof(float), shift);
-        float *x = NULL;
-        if (ordered) {
-            x = in_order((const float *)(const void *)args.x, args.k,
-                         (int64_t)(args.x_stride_bytes / sizeof(float)), args.m);
-            args.x = (const char *)x;
-            args.x_stride_bytes = 0;
-            args.scratch = scratch.data;
-        }
-        args.y = y.data;
-        fn(&args);
-        assert_same_floats(expected, y.data, (int64_t)count, name);
-        guarded_free(&y, name);
-        guarded_free(&scratch, name);
-        free(x);
-    }
-}
-
 static void check_mul_mat(test_rng *rng, gi8i_mul_mat_fn *fn, const char *name) {
     static const int64_t shapes[][3] = {/* k, n, m */
-                                        {0, 2, 2},     {1, 1, 1},     {5, 9, 13},   {16, 8, 6},
-                                        {17, 4, 7},    {40, 5, 5},    {100, 11, 9}, {300, 3, 14},
-                                        {64, 1, 3},    {600, 13, 2},  {70, 64, 132}, {1024, 4, 1},
-                                        {1025, 6, 3},  {2050, 9, 8},  {1030, 5, 1}, {3100, 3, 20},
-                                        {1100, 21, 60}};
+                                        {0, 2, 2},    {1, 1, 1},    {5, 9, 13},
+                                        {16, 8, 6},   {17, 4, 7},   {40, 5, 5},
+                                        {100, 11, 9}, {300, 3, 14}, {64, 1, 3}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         for (int type = GI8_TYPE_F32; type <= GI8_TYPE_BF16; type++) {
             int64_t k = shapes[i][0];
@@ -218,10 +137,6 @@ static void check_mul_mat(test_rng *rng, gi8i_mul_mat_fn *fn, const char *name) 
             void *converted = malloc((size_t)((k + 1) * n) * size);
             assert_non_null(converted);
             gi8_convert_from_fp32((gi8_type)type, w, (k + 1) * n, converted);
-            gi8_convert_to_fp32((gi8_type)type, converted, (k + 1) * n, w);
-            for (int64_t j = 0; j < n * m; j++) {
-                expected[j] = dot(w + j % n * (k + 1), x + j / n * (k + 3), k);
-            }
             void *w_block;
             void *x_block;
             /* Rows one and three elements apart; the last row ends where the memory ends. */
@@ -229,13 +144,20 @@ static void check_mul_mat(test_rng *rng, gi8i_mul_mat_fn *fn, const char *name) 
                 .w_type = (gi8_type)type,
                 .w = exact_copy(converted, (size_t)((k + 1) * n - 1), size, 1, &w_block),
                 .x = exact_copy(x, (size_t)((k + 3) * m - 3), sizeof *x, 1, &x_block),
+                .y = expected,
                 .w_stride_bytes = (size_t)(k + 1) * size,
                 .x_stride_bytes = (size_t)(k + 3) * sizeof *x,
+                .y_stride_bytes = (size_t)n * sizeof(float),
                 .k = k,
                 .n = n,
                 .m = m,
             };
-            check_both_orders(fn, args, expected, i % 4, name);
+            gi8i_mul_mat_scalar(&args);
+            guarded y = guarded_new((size_t)(n * m), sizeof(float), i % 4);
+            args.y = y.data;
+            fn(&args);
+            assert_same_floats(expected, y.data, n * m, name);
+            guarded_free(&y, name);
             free(w_block);
             free(x_block);
             free(converted);
@@ -246,6 +168,7 @@ static void check_mul_mat(test_rng *rng, gi8i_mul_mat_fn *fn, const char *name) 
     }
 }
 
+/* A tile of queries against the scalar kernel, one query at a time. */
 static void check_attention(test_rng *rng, gi8i_attention_fn *fn, const char *name) {
     static const int64_t shapes[][3] = {
         /* d, n, m */

@@ -33,8 +33,8 @@ static void check(test_rng *rng, gi8_type type, shape s) {
                     sum += p;
                     size += fabs(p);
                 }
-                /* At most k/16 additions a lane and of blocks, and four of lanes: each rounds by
-                 * half a unit of the sum so far. */
+                /* k/16 additions a lane and four more: each rounds by half a unit of the sum so
+                 * far. */
                 double tolerance = ((double)s.k / 16 + 5) * 0.5 * FLT_EPSILON * size;
                 op_assert_close(y[row * s.n + j % s.n], sum, tolerance, "mul_mat",
                                 row * s.n + j % s.n);
@@ -55,8 +55,7 @@ static void test_shapes_and_types(void **state) {
         {17, 5, 7, 1, 1, 1, 1},    {31, 33, 13, 1, 1, 1, 1},   {64, 130, 1, 1, 1, 1, 1},
         {499, 67, 2, 1, 1, 1, 1},  {256, 70, 29, 1, 1, 1, 1},  {80, 9, 3, 2, 1, 4, 1},
         {33, 6, 4, 1, 3, 2, 6},    {1500, 8, 100, 1, 1, 1, 1}, {48, 200, 65, 1, 1, 1, 1},
-        {5, 3, 0, 1, 1, 1, 1},     {7, 0, 3, 1, 1, 1, 1},      {70, 77, 300, 1, 1, 1, 1},
-        {1100, 6, 8, 1, 2, 1, 4},  {2100, 9, 3, 1, 1, 1, 1},
+        {5, 3, 0, 1, 1, 1, 1},     {7, 0, 3, 1, 1, 1, 1},
     };
     static const gi8_type types[] = {GI8_TYPE_F32, GI8_TYPE_F16, GI8_TYPE_BF16};
     for (size_t t = 0; t < 3; t++) {
@@ -115,42 +114,32 @@ static void test_views(void **state) {
     op_end(&c);
 }
 
-/* A row gives the same bits alone as in any batch: m rows of x at a time. */
-static void check_batches(test_rng *rng, gi8_type type, int64_t k, int64_t n, int64_t rows) {
-    static const int64_t sizes[] = {1, 2, 3, 4, 7, 13, 50, 140};
-    float *w = op_random(rng, k * n, -1.0f, 1.0f);
-    float *x = op_random(rng, k * rows, -1.0f, 1.0f);
-    float *all = NULL;
-    for (int i = -1; i < (int)(sizeof sizes / sizeof *sizes); i++) {
-        int64_t m = i < 0 ? rows : sizes[i];
-        for (int64_t row = 0; row + m <= rows; row += m) {
-            op_case c;
-            op_begin(&c);
-            gi8_tensor *tw = op_float_input(&c, type, (int64_t[]){k, n, 1, 1}, w);
-            gi8_tensor *tx =
-                op_float_input(&c, GI8_TYPE_F32, (int64_t[]){k, m, 1, 1}, x + row * k);
-            float *y = op_run(&c, gi8_mul_mat(c.ctx, tw, tx));
-            if (i < 0) {
-                all = y;
-            } else {
-                assert_memory_equal(y, all + row * n, (size_t)(n * m) * sizeof *y);
-                free(y);
-            }
-            op_end(&c);
-        }
-    }
-    free(all);
-    free(w);
-    free(x);
-}
-
+/* A row gives the same bits alone as in any batch. */
 static void test_batch_invariance(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(13);
-    check_batches(&rng, GI8_TYPE_F16, 203, 37, 21);
-    check_batches(&rng, GI8_TYPE_F16, 600, 5, 150);
-    check_batches(&rng, GI8_TYPE_F32, 1030, 6, 20);
-    check_batches(&rng, GI8_TYPE_BF16, 2056, 5, 60);
+    enum { K = 203, N = 37, M = 21 };
+    float *w = op_random(&rng, K * N, -1.0f, 1.0f);
+    float *x = op_random(&rng, K * M, -1.0f, 1.0f);
+    float *batch = NULL;
+    for (int row = -1; row < M; row++) {
+        op_case c;
+        op_begin(&c);
+        gi8_tensor *tw = op_float_input(&c, GI8_TYPE_F16, (int64_t[]){K, N, 1, 1}, w);
+        gi8_tensor *tx = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){K, row < 0 ? M : 1, 1, 1},
+                                        row < 0 ? x : x + row * K);
+        float *y = op_run(&c, gi8_mul_mat(c.ctx, tw, tx));
+        if (row < 0) {
+            batch = y;
+        } else {
+            assert_memory_equal(y, batch + row * N, N * sizeof *y);
+            free(y);
+        }
+        op_end(&c);
+    }
+    free(batch);
+    free(w);
+    free(x);
 }
 
 /* NaN and Inf go through the sum of their own row and column only. */

@@ -33,21 +33,17 @@
 /* Queries of one call of the attention kernel, at most. */
 #define GI8I_ATTENTION_TILE 12
 
-/* y[m][n] = sum over k of w[n][k] * x[m][k] in fp32 with fused multiply-add. k is divided into
- * blocks (mul_mat/layout.h). In a block: lane k mod 16 of 16 accumulators, k ascending (zeros make
- * up the last 16), then the lanes as f_sum() does. Then the blocks, from the first to the last. */
+/* y[m][n] = sum over k of w[n][k] * x[m][k] in fp32 with fused multiply-add: lane k mod 16 of 16
+ * accumulators, k ascending (zeros make up the last 16), then the lanes as f_sum() does. */
 typedef struct gi8i_mul_mat_args {
     gi8_type w_type; /* F32, F16, BF16 */
     const char *w;
     const char *x; /* F32 */
     float *y;
     size_t w_stride_bytes;
-    size_t x_stride_bytes; /* 0: x is in the order of mul_mat/layout.h */
+    size_t x_stride_bytes;
     size_t y_stride_bytes;
     int64_t k, n, m;
-    /* [GI8I_MUL_MAT_SCRATCH], for n <= GI8I_MUL_MAT_BLOCK_N and m <= GI8I_MUL_MAT_BLOCK_M. NULL:
-     * slower where m is large. */
-    float *scratch;
 } gi8i_mul_mat_args;
 typedef void gi8i_mul_mat_fn(const gi8i_mul_mat_args *args);
 

@@ -154,17 +154,6 @@ GI8I_INLINE void f_sum4(f32x16 a, f32x16 b, f32x16 c, f32x16 d, float sums[4]) {
     sums[3] = f_sum(d);
 }
 
-GI8I_INLINE f32x16 f_sum16(f32x16 a0, f32x16 a1, f32x16 a2, f32x16 a3, f32x16 b0, f32x16 b1,
-                           f32x16 b2, f32x16 b3, f32x16 c0, f32x16 c1, f32x16 c2, f32x16 c3,
-                           f32x16 d0, f32x16 d1, f32x16 d2, f32x16 d3) {
-    float sums[16];
-    f_sum4(a0, a1, a2, a3, sums);
-    f_sum4(b0, b1, b2, b3, sums + 4);
-    f_sum4(c0, c1, c2, c3, sums + 8);
-    f_sum4(d0, d1, d2, d3, sums + 12);
-    return f_load(sums);
-}
-
 GI8I_INLINE float f_largest(f32x16 a) {
     __m256 eight = _mm256_max_ps(a.low, a.high);
     __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

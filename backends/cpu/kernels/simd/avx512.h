@@ -131,25 +131,6 @@ GI8I_INLINE void f_sum4(f32x16 a, f32x16 b, f32x16 c, f32x16 d, float sums[4]) {
     _mm_storeu_ps(sums, _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, one)));
 }
 
-/* 16 sums, in the order of the arguments: f_sum4() with a step more that brings sums together. */
-GI8I_INLINE f32x16 f_four_quarters(f32x16 a, f32x16 b, f32x16 c, f32x16 d) {
-    __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
-    __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xee));
-    return _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
-}
-
-GI8I_INLINE f32x16 f_sum16(f32x16 a0, f32x16 a1, f32x16 a2, f32x16 a3, f32x16 b0, f32x16 b1,
-                           f32x16 b2, f32x16 b3, f32x16 c0, f32x16 c1, f32x16 c2, f32x16 c3,
-                           f32x16 d0, f32x16 d1, f32x16 d2, f32x16 d3) {
-    __m512 n0 = f_four_quarters(a0, b0, c0, d0);
-    __m512 n1 = f_four_quarters(a1, b1, c1, d1);
-    __m512 n2 = f_four_quarters(a2, b2, c2, d2);
-    __m512 n3 = f_four_quarters(a3, b3, c3, d3);
-    __m512 n01 = _mm512_add_ps(_mm512_shuffle_ps(n0, n1, 0x44), _mm512_shuffle_ps(n0, n1, 0xee));
-    __m512 n23 = _mm512_add_ps(_mm512_shuffle_ps(n2, n3, 0x44), _mm512_shuffle_ps(n2, n3, 0xee));
-    return _mm512_add_ps(_mm512_shuffle_ps(n01, n23, 0x88), _mm512_shuffle_ps(n01, n23, 0xdd));
-}
-
 GI8I_INLINE float f_largest(f32x16 a) {
     return _mm512_reduce_max_ps(a);
 }

@@ -16,8 +16,8 @@
 #define GI8I_VARIANT(kernel) gi8i_##kernel##_scalar
 #define GI8I_INLINE static inline
 
-/* Register tiles: rows of w and of x of the fp32 product; rows of x, or panels of w, of the outlier
- * product. */
+/* Register tiles: rows of w and of x of the fp32 product (see tile.h); rows of x, or panels of w,
+ * of the outlier product. */
 enum { GI8I_TILE_N = 2, GI8I_TILE_M = 2, GI8I_OUTLIER_TILE_M = 2, GI8I_OUTLIER_TILE_P = 2 };
 
 typedef struct f32x16 {
@@ -174,18 +174,6 @@ GI8I_INLINE void f_sum4(f32x16 a, f32x16 b, f32x16 c, f32x16 d, float sums[4]) {
     sums[1] = f_sum(b);
     sums[2] = f_sum(c);
     sums[3] = f_sum(d);
-}
-
-/* Sixteen sums, in the order of the arguments. */
-GI8I_INLINE f32x16 f_sum16(f32x16 a0, f32x16 a1, f32x16 a2, f32x16 a3, f32x16 b0, f32x16 b1,
-                           f32x16 b2, f32x16 b3, f32x16 c0, f32x16 c1, f32x16 c2, f32x16 c3,
-                           f32x16 d0, f32x16 d1, f32x16 d2, f32x16 d3) {
-    float sums[16];
-    f_sum4(a0, a1, a2, a3, sums);
-    f_sum4(b0, b1, b2, b3, sums + 4);
-    f_sum4(c0, c1, c2, c3, sums + 8);
-    f_sum4(d0, d1, d2, d3, sums + 12);
-    return f_load(sums);
 }
 
 /* The largest lane; lanes must not be NaN. */
