@@ -4,12 +4,27 @@
 
 #include "ggml-int8/gi8_backend.h"
 
+#define GI8_MAX_FUSED 3
+
+/* A node that a step computes with its first one, on each element before it is stored: an
+ * ACTIVATION, or an ADD whose one source is the result so far and whose other one is `other`. */
+typedef struct gi8_fused {
+    const gi8_tensor *node;
+    const gi8_tensor *other; /* ADD: F32 with contiguous rows, of the result's shape or [ne[0]] */
+    void *other_data;        /* the address of its first element */
+} gi8_fused;
+
 /* One node to compute, with the addresses that the planner gave it. `src[i]` is the address of the
- * first element of node->src[i] (views resolved), NULL where that source is absent. */
+ * first element of node->src[i] (views resolved), NULL where that source is absent. `dst` takes the
+ * result of the last fused node, where there is one; it may be the memory of a fused ADD's other
+ * source, element for element, and then no source of `node` lies there. Each fused node rounds as
+ * it would on its own, so that fusing changes no bit. */
 typedef struct gi8_step {
     const gi8_tensor *node;
     void *dst;
     void *src[GI8_MAX_SRC];
+    int n_fused;
+    gi8_fused fused[GI8_MAX_FUSED]; /* in order */
     const void *kernel; /* for the backend: what plan_prepare() chose */
 } gi8_step;
 
@@ -35,6 +50,10 @@ typedef struct gi8_backend_vtable {
 
     /* True where `node`, whose shapes the builder has checked, can be computed; else says why. */
     bool (*supports)(const gi8_backend *backend, const gi8_tensor *node, gi8_error *reason);
+
+    /* Optional: true where a step that begins with `first` can also compute `next`, which follows
+     * it or what is fused with it already. */
+    bool (*can_fuse)(const gi8_backend *backend, const gi8_tensor *first, const gi8_tensor *next);
 
     /* Zeroed memory aligned to 64 bytes; `size` > 0. NULL sets *error. Thread-safe, as are reading
      * and writing different bytes. */
