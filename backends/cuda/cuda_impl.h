@@ -1,0 +1,72 @@
+/* cuda_impl.h - what the files of the CUDA backend share: an operation's functions, and what they
+ * are given. C, included by cuda_backend.c and by the operations' .cu files. */
+#ifndef GI8I_CUDA_IMPL_H
+#define GI8I_CUDA_IMPL_H
+
+#include <cuda_runtime_api.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#include "ggml-int8/gi8_backend_impl.h"
+
+/* Alignment of every part of working memory. */
+#define GI8I_CUDA_ALIGN ((size_t)256)
+
+/* Bytes of gi8i_cuda_run.state: a bit for each column of the longest int8 row, and counters. */
+#define GI8I_CUDA_STATE_BYTES ((size_t)32768)
+
+typedef struct gi8i_cuda_device {
+    int number;
+    int major, minor;             /* compute capability */
+    int n_multiprocessors;
+    size_t shared_bytes_max;      /* dynamic shared memory that a block may ask for */
+    size_t l2_bytes;
+} gi8i_cuda_device;
+
+struct gi8i_cublaslt; /* cublaslt.h */
+
+/* What an operation works with. All that a plan enqueues goes to one stream, in order: scratch and
+ * state belong to one operation at a time. */
+typedef struct gi8i_cuda_run {
+    const gi8i_cuda_device *device;
+    cudaStream_t stream;
+    struct gi8i_cublaslt *lt;
+    void *scratch;        /* device: what scratch_bytes() asked for; undefined at first */
+    void *state;          /* device: GI8I_CUDA_STATE_BYTES, zero when an operation begins, and zero
+                             again when it has run */
+    unsigned long long *outlier_columns; /* device: mul_mat_int8_mixed adds how many it saw */
+} gi8i_cuda_run;
+
+/* The functions of one operation. NULL where there is nothing to do. */
+typedef struct gi8i_cuda_op {
+    /* False, with the reason, for a node that launch() cannot compute. */
+    bool (*supports)(const gi8_tensor *node, gi8_error *reason);
+
+    /* Working memory of a step; SIZE_MAX where the number overflows. */
+    size_t (*scratch_bytes)(const gi8i_cuda_run *run, const gi8_step *step);
+
+    /* Before the first launch() of the step, outside of any capture, with scratch in place: chooses
+     * algorithms, and may run them. */
+    gi8_status (*prepare)(const gi8i_cuda_run *run, const gi8_step *step, gi8_error *error);
+
+    /* Enqueues the step; may be captured: allocates nothing and waits for nothing. */
+    gi8_status (*launch)(const gi8i_cuda_run *run, const gi8_step *step, gi8_error *error);
+} gi8i_cuda_op;
+
+#define GI8_VIEW_OP(ENUM, name, params)
+#define GI8_OP(ENUM, name, n_src, params, flags) extern const gi8i_cuda_op gi8i_cuda_op_##name;
+#include "ggml-int8/ops.def"
+#undef GI8_VIEW_OP
+#undef GI8_OP
+
+/* GI8_OK, or GI8_ERR_MEMORY for cudaErrorMemoryAllocation and GI8_ERR_DEVICE for the rest, with
+ * `what` and CUDA's own words. Clears the runtime's last error. */
+gi8_status gi8i_cuda_check(cudaError_t result, const char *what, gi8_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
