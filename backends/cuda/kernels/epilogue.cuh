@@ -1,0 +1,196 @@
+/* epilogue.cuh - what products do with an element of the result before it is stored: scales, the
+ * outlier columns and the bias of LLM.int8(), then the fused nodes of the step.
+ *
+ * Every kernel of mul_mat_int8_mixed gives the same bits for the same acc, whatever its tiles are:
+ *
+ *   out = 0;  for each outlier column o, ascending:  out = fmaf(gi8i_outlier_x(o), w[n][o], out)
+ *   y = gi8i_finish_int8(acc, out, ...)
+ *
+ * so that in per-token mode (where columns of other rows' outliers add exact zeros) a row does not
+ * depend on the rows that share the call, or on the kernel that their number selects.
+ *
+ * Column mode is computed with the residual identity of docs/int8-semantics.md: all entries below
+ * the threshold have codes, and the outlier columns add what the codes of such an entry leave,
+ * x - q * (a / 127). Equal to the definition up to fp32 rounding, with one pass over x.
+ */
+#ifndef GI8I_CUDA_EPILOGUE_CUH
+#define GI8I_CUDA_EPILOGUE_CUH
+
+#include <stdint.h>
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include "cuda_impl.h"
+
+/* ---- where an element goes ---- */
+
+/* One fused node; all fields are values, so that kernels take it by value. */
+typedef struct gi8i_fused_op {
+    const float *other; /* ADD: element (m, n) is other[m * stride + n]; NULL: ACTIVATION */
+    int64_t stride;     /* 0 where each row adds the same [N] */
+    gi8_activation_kind kind;
+} gi8i_fused_op;
+
+/* The result of a product, [N, M] contiguous, after the fused nodes. `y` may be the memory of a
+ * fused `other`, element for element: the thread that reads other (m, n) stores y (m, n). */
+typedef struct gi8i_output {
+    void *y;
+    int64_t ldy;   /* elements between rows */
+    gi8_type type; /* F32, F16 or BF16 */
+    int n_fused;
+    gi8i_fused_op fused[GI8_MAX_FUSED];
+} gi8i_output;
+
+/* The output of a step whose node is [N, M...]. Fused ADDs are contiguous, of the node's shape or
+ * [N]: the backend fuses no others. */
+static inline gi8i_output gi8i_output_of(const gi8_step *step) {
+    gi8i_output out = {};
+    out.y = step->dst;
+    out.ldy = step->node->ne[0];
+    out.type = step->node->type;
+    out.n_fused = step->n_fused;
+    for (int i = 0; i < step->n_fused; i++) {
+        const gi8_fused *f = &step->fused[i];
+        if (f->node->op == GI8_OP_ACTIVATION) {
+            const void *params = f->node->params;
+            out.fused[i].kind = static_cast<const gi8_activation_params *>(params)->kind;
+        } else {
+            out.fused[i].other = static_cast<const float *>(f->other_data);
+            out.fused[i].stride = gi8_same_shape(f->other, step->node) ? out.ldy : 0;
+        }
+    }
+    return out;
+}
+
+/* The four activations in fp32, for products and for the activation op: the last operation is a
+ * product that is not contracted with what follows, so that fusing changes no bit. */
+static __device__ inline float gi8i_activate(gi8_activation_kind kind, float x) {
+    switch (kind) {
+    case GI8_ACTIVATION_RELU: return x < 0.0f ? 0.0f : x; /* NaN stays */
+    case GI8_ACTIVATION_SILU: return __fdiv_rn(x, 1.0f + expf(-x));
+    case GI8_ACTIVATION_GELU:
+        return __fmul_rn(x, 0.5f * erfcf(__fmul_rn(x, -0.70710678118654752f)));
+    case GI8_ACTIVATION_GELU_TANH: {
+        /* (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u)), u = sqrt(2 / pi) (x + 0.044715 x^3) */
+        float inner = fmaf(__fmul_rn(x, x), 0.044715f, 1.0f);
+        float u = __fmul_rn(__fmul_rn(x, 1.59576912160573f), inner);
+        return __fdiv_rn(x, 1.0f + expf(-u));
+    }
+    }
+    return x;
+}
+
+/* The fused nodes, in order, on element (m, n). */
+static __device__ inline float gi8i_apply_fused(const gi8i_output &out, int64_t m, int64_t n,
+                                                float v) {
+#pragma unroll
+    for (int i = 0; i < GI8_MAX_FUSED; i++) {
+        if (i < out.n_fused) {
+            const gi8i_fused_op &f = out.fused[i];
+            v = f.other != nullptr ? __fadd_rn(v, f.other[m * f.stride + n])
+                                   : gi8i_activate(f.kind, v);
+        }
+    }
+    return v;
+}
+
+/* Element (m, n) through the fused nodes to memory, rounded to the type once. */
+static __device__ inline void gi8i_store(const gi8i_output &out, int64_t m, int64_t n, float v) {
+    v = gi8i_apply_fused(out, m, n, v);
+    int64_t i = m * out.ldy + n;
+    switch (out.type) {
+    case GI8_TYPE_F16: static_cast<__half *>(out.y)[i] = __float2half_rn(v); break;
+    case GI8_TYPE_BF16: static_cast<__nv_bfloat16 *>(out.y)[i] = __float2bfloat16_rn(v); break;
+    default: static_cast<float *>(out.y)[i] = v; break;
+    }
+}
+
+/* ---- LLM.int8() ---- */
+
+/* Element i of an array of a float type, as fp32. */
+static __device__ inline float gi8i_load_float(const void *p, gi8_type type, int64_t i) {
+    switch (type) {
+    case GI8_TYPE_F16: return __half2float(static_cast<const __half *>(p)[i]);
+    case GI8_TYPE_BF16: return __bfloat162float(static_cast<const __nv_bfloat16 *>(p)[i]);
+    default: return static_cast<const float *>(p)[i];
+    }
+}
+
+/* Rows of contiguous elements at the strides of a tensor: row m is (m % ne1, m / ne1 % ne2, ...). */
+typedef struct gi8i_rows {
+    const void *data;
+    gi8_type type;
+    int64_t ne1, ne2;
+    int64_t nb1, nb2, nb3; /* bytes */
+} gi8i_rows;
+
+static inline gi8i_rows gi8i_rows_of(const gi8_tensor *t, const void *data) {
+    gi8i_rows rows = {data, t->type, t->ne[1], t->ne[2], static_cast<int64_t>(t->nb[1]),
+                      static_cast<int64_t>(t->nb[2]), static_cast<int64_t>(t->nb[3])};
+    return rows;
+}
+
+/* The first element of row m. */
+static __device__ inline const void *gi8i_row(const gi8i_rows &rows, int64_t m) {
+    int64_t offset = m * rows.nb1;
+    if (m >= rows.ne1) {
+        int64_t i2 = m / rows.ne1;
+        int64_t i3 = i2 / rows.ne2;
+        offset = (m - i2 * rows.ne1) * rows.nb1 + (i2 - i3 * rows.ne2) * rows.nb2 + i3 * rows.nb3;
+    }
+    return static_cast<const char *>(rows.data) + offset;
+}
+
+/* All that turns acc [N, M] into the result. Passed to kernels by value. */
+typedef struct gi8i_epilogue {
+    const float *row_scale; /* [M] a / 127 of each row of x; NaN for a row without codes */
+    const float *absmax;    /* [N] of the weights */
+    const void *bias;       /* [N] or NULL */
+    gi8_type bias_type;
+
+    /* The outlier columns: any number up to K, known on the device only. */
+    const int32_t *columns;   /* ascending; NULL: no decomposition, and no column */
+    const int32_t *n_columns; /* one number */
+    gi8i_rows x;              /* [K, M] */
+    const int8_t *q;          /* [ldq, M] codes, 0 at outliers and from K to ldq */
+    int64_t ldq;
+    float threshold;
+    bool per_token;
+
+    gi8i_output out;
+} gi8i_epilogue;
+
+/* What the outlier part multiplies the weight with, of an entry x with code q. */
+static __device__ inline float gi8i_outlier_value(float x, int8_t q, float row_scale,
+                                                  float threshold, bool per_token) {
+    if (fabsf(x) >= threshold) {
+        return x;
+    }
+    return per_token ? 0.0f : fmaf(-row_scale, static_cast<float>(q), x);
+}
+
+/* The same for column k of row m. */
+static __device__ inline float gi8i_outlier_x(const gi8i_epilogue &e, int64_t m, int64_t k) {
+    float x = gi8i_load_float(gi8i_row(e.x, m), e.x.type, k);
+    return gi8i_outlier_value(x, e.q[m * e.ldq + k], e.row_scale[m], e.threshold, e.per_token);
+}
+
+/* acc and the outlier part to the value before fused nodes:
+ * (acc * row_scale + out) * absmax / 127 + bias. `scale` is gi8i_column_scale(), `bias` 0 where
+ * there is none. */
+static __device__ inline float gi8i_finish_int8(int32_t acc, float out, float row_scale,
+                                                float scale, float bias) {
+    return fmaf(fmaf(static_cast<float>(acc), row_scale, out), scale, bias);
+}
+
+static __device__ inline float gi8i_column_scale(const gi8i_epilogue &e, int64_t n) {
+    return __fdiv_rn(e.absmax[n], 127.0f);
+}
+
+static __device__ inline float gi8i_column_bias(const gi8i_epilogue &e, int64_t n) {
+    return e.bias != nullptr ? gi8i_load_float(e.bias, e.bias_type, n) : 0.0f;
+}
+
+#endif
