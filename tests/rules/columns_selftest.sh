@@ -10,7 +10,7 @@ mkdir "$tree/src" "$tree/build-x"
 line100=$(printf '%0100d' 0)
 # of 100 characters, too, but 101 bytes
 wide=$(printf '%099d\303\251' 0)
-for name in src/a.c src/a.h src/a.def a.sh; do
+for name in src/a.c src/a.h src/a.def a.sh src/a.cu src/a.cuh src/a.cpp; do
     printf '%s\n%s\n' "$line100" "$wide" >"$tree/$name"
 done
 printf '%s0\n' "$line100" >"$tree/README.md"
@@ -20,7 +20,7 @@ sh "$checker" "$tree" || {
     failures=1
 }
 
-for name in src/bad.c src/bad.h src/bad.def bad.sh; do
+for name in src/bad.c src/bad.h src/bad.def bad.sh src/bad.cu src/bad.cuh src/bad.cpp; do
     for line in "${line100}0" "${wide}0"; do
         printf 'short\n%s\n' "$line" >"$tree/$name"
         if found=$(sh "$checker" "$tree"); then

@@ -6,7 +6,7 @@ root=$1
 command -v "$3" >/dev/null || exit 77 # no C++ compiler
 failures=0
 headers=$(cd "$root" && ls ggml-int8/include/ggml-int8/*.h backends/cpu/include/*.h \
-    models/gptneox/gptneox.h models/gptneox/gptneox_tokenizer.h)
+    backends/cuda/include/*.h models/gptneox/gptneox.h models/gptneox/gptneox_tokenizer.h)
 
 # compile COMPILER LANGUAGE STANDARD HEADER
 compile() {

@@ -2,8 +2,8 @@
  * that depends on the architecture. Kernels include it as <ptx.cuh>.
  *
  * Fragments of the mma functions, for lane `l` of a warp, g = l / 4, t = l % 4 (PTX ISA, "Matrix
- * Fragments for mma.m16n8k32" and "for mma.m16n8k16"): D and C rows g and g + 8, columns 2t, 2t + 1:
- * d[0] = (g, 2t), d[1] = (g, 2t + 1), d[2] = (g + 8, 2t), d[3] = (g + 8, 2t + 1).
+ * Fragments for mma.m16n8k32" and "for mma.m16n8k16"): D and C rows g and g + 8, columns 2t and
+ * 2t + 1: d[0] = (g, 2t), d[1] = (g, 2t + 1), d[2] = (g + 8, 2t), d[3] = (g + 8, 2t + 1).
  */
 #ifndef GI8I_CUDA_PTX_CUH
 #define GI8I_CUDA_PTX_CUH
@@ -63,8 +63,8 @@ static __device__ inline void gi8i_mma_f16(float d[4], const uint32_t a[4], cons
 }
 
 /* Loads four 8 x 8 matrices of 16-bit elements (8 x 16 bytes each) from shared memory: lane l gives
- * the address of row l % 8 of matrix l / 8, 16 bytes, aligned to 16; r[i] is bytes 4t..4t+3 of row g
- * of matrix i. */
+ * the address of row l % 8 of matrix l / 8, 16 bytes, aligned to 16; r[i] is bytes 4t..4t+3 of row
+ * g of matrix i. */
 static __device__ inline void gi8i_ldmatrix_x4(uint32_t r[4], const void *row) {
     uint32_t address = static_cast<uint32_t>(__cvta_generic_to_shared(row));
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
