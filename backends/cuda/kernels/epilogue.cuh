@@ -23,6 +23,8 @@
 #include <cuda_runtime.h>
 
 #include "cuda_impl.h"
+#include "kernels/activation.cuh"
+#include "kernels/four.cuh"
 
 /* ---- where an element goes ---- */
 
@@ -64,22 +66,9 @@ static inline gi8i_output gi8i_output_of(const gi8_step *step) {
     return out;
 }
 
-/* The four activations in fp32, for products and for the activation op: the last operation is a
- * product that is not contracted with what follows, so that fusing changes no bit. */
-static __device__ inline float gi8i_activate(gi8_activation_kind kind, float x) {
-    switch (kind) {
-    case GI8_ACTIVATION_RELU: return x < 0.0f ? 0.0f : x; /* NaN stays */
-    case GI8_ACTIVATION_SILU: return __fdiv_rn(x, 1.0f + expf(-x));
-    case GI8_ACTIVATION_GELU:
-        return __fmul_rn(x, 0.5f * erfcf(__fmul_rn(x, -0.70710678118654752f)));
-    case GI8_ACTIVATION_GELU_TANH: {
-        /* (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u)), u = sqrt(2 / pi) (x + 0.044715 x^3) */
-        float inner = fmaf(__fmul_rn(x, x), 0.044715f, 1.0f);
-        float u = __fmul_rn(__fmul_rn(x, 1.59576912160573f), inner);
-        return __fdiv_rn(x, 1.0f + expf(-u));
-    }
-    }
-    return x;
+/* One fused node on a value. It rounds by itself, so that fusing changes no bit. */
+static __device__ inline float gi8i_fused_value(const gi8i_fused_op &f, float v, float other) {
+    return f.other != nullptr ? __fadd_rn(v, other) : gi8i_activate(f.kind, v);
 }
 
 /* The fused nodes, in order, on element (m, n). */
@@ -89,8 +78,8 @@ static __device__ inline float gi8i_apply_fused(const gi8i_output &out, int64_t 
     for (int i = 0; i < GI8_MAX_FUSED; i++) {
         if (i < out.n_fused) {
             const gi8i_fused_op &f = out.fused[i];
-            v = f.other != nullptr ? __fadd_rn(v, f.other[m * f.stride + n])
-                                   : gi8i_activate(f.kind, v);
+            float other = f.other != nullptr ? f.other[m * f.stride + n] : 0.0f;
+            v = gi8i_fused_value(f, v, other);
         }
     }
     return v;
@@ -107,13 +96,54 @@ static __device__ inline void gi8i_store(const gi8i_output &out, int64_t m, int6
     }
 }
 
+/* True where units of four elements that begin at a multiple of four columns lie at addresses that
+ * can be written, and in `other` read, at once. */
+static inline bool gi8i_output_is_wide(const gi8i_output &out) {
+    uint64_t all = static_cast<uint64_t>(out.ldy) * 4 |
+                   reinterpret_cast<uintptr_t>(out.y) * 4 / gi8_type_size(out.type);
+    for (int i = 0; i < out.n_fused; i++) {
+        all |= reinterpret_cast<uintptr_t>(out.fused[i].other);
+    }
+    return all % 16 == 0;
+}
+
+/* gi8i_store() for those of elements (m, n) to (m, n + 3) that rows of n_end elements have; n is a
+ * multiple of 4. `wide`: as gi8i_output_is_wide() said. */
+static __device__ inline void gi8i_store_row_four(const gi8i_output &out, int64_t m, int64_t n,
+                                                  int64_t n_end, bool wide, gi8i_four<float> y) {
+#pragma unroll
+    for (int i = 0; i < GI8_MAX_FUSED; i++) {
+        if (i < out.n_fused) {
+            const gi8i_fused_op &f = out.fused[i];
+            gi8i_four<float> other = {};
+            if (f.other != nullptr) {
+                other = gi8i_load_four(f.other + m * f.stride, n, n_end, wide);
+            }
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                y.v[j] = gi8i_fused_value(f, y.v[j], other.v[j]);
+            }
+        }
+    }
+    int64_t row = m * out.ldy;
+    switch (out.type) {
+    case GI8_TYPE_F16:
+        gi8i_store_four(static_cast<__half *>(out.y) + row, n, n_end, wide, y);
+        break;
+    case GI8_TYPE_BF16:
+        gi8i_store_four(static_cast<__nv_bfloat16 *>(out.y) + row, n, n_end, wide, y);
+        break;
+    default: gi8i_store_four(static_cast<float *>(out.y) + row, n, n_end, wide, y); break;
+    }
+}
+
 /* ---- LLM.int8() ---- */
 
 /* Element i of an array of a float type, as fp32. */
 static __device__ inline float gi8i_load_float(const void *p, gi8_type type, int64_t i) {
     switch (type) {
-    case GI8_TYPE_F16: return __half2float(static_cast<const __half *>(p)[i]);
-    case GI8_TYPE_BF16: return __bfloat162float(static_cast<const __nv_bfloat16 *>(p)[i]);
+    case GI8_TYPE_F16: return gi8i_to_fp32(static_cast<const __half *>(p)[i]);
+    case GI8_TYPE_BF16: return gi8i_to_fp32(static_cast<const __nv_bfloat16 *>(p)[i]);
     default: return static_cast<const float *>(p)[i];
     }
 }
