@@ -1,0 +1,94 @@
+/* block.h - the block that runs: its threads, warps, barrier and shared memory. One block runs at a
+ * time, so there is one such object. Private to the device half. */
+#ifndef GI8EMU_BLOCK_H
+#define GI8EMU_BLOCK_H
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <cuda_runtime_api.h>
+#include <gi8emu_device.h>
+
+#include "emulator.h"
+#include "fiber.h"
+
+static constexpr int gi8emu_max_threads = 1024;
+static constexpr int gi8emu_lanes = 32;
+
+struct gi8emu_kernel {
+    const void *function;
+    dim3 grid, block;
+    size_t dynamic_shared;
+    std::function<void()> body;
+    std::vector<const volatile void *> pointers; /* those arguments that are pointers, in order */
+};
+
+enum class gi8emu_state { not_started, ready, waiting, exited };
+
+struct gi8emu_thread {
+    gi8emu_fiber *fiber; /* while it has begun and not ended */
+    gi8emu_state state;
+    uint3 index;
+    int shared_asked;       /* arrays of shared memory it has seen */
+    const char *waits_for;  /* while waiting: name and line of what for, lanes (0: the block) */
+    gi8emu_site waits_at;
+    unsigned waits_mask;
+    void *operand;          /* what it has given to a meeting of its warp */
+    int groups_closed;      /* of asynchronous copies */
+};
+
+/* Threads that are ready, in the order in which they will run. */
+class gi8emu_queue {
+public:
+    void clear();
+    bool empty() const;
+    void push_back(int thread);
+    void push_front(int thread);
+    int pop();
+    void swap_front(unsigned random); /* puts some other thread first */
+
+private:
+    int ring[gi8emu_max_threads];
+    unsigned first = 0, count = 0;
+};
+
+struct gi8emu_block {
+    const gi8emu_kernel *kernel;
+    int n_threads;
+    int n_exited;
+    int current; /* thread that runs; -1: none */
+    gi8emu_thread threads[gi8emu_max_threads];
+    gi8emu_queue ready;
+    int arrived, predicates, barrier_result; /* at the barrier */
+    cudaError_t error;                       /* of the first thread that failed */
+    gi8emu_fiber scheduler;
+};
+extern gi8emu_block gi8emu_running;
+
+/* schedule.cpp: leaves the running thread, which waits and is in no queue, for the next. */
+void gi8emu_block_wait();
+gi8emu_schedule gi8emu_current_schedule();
+uint64_t gi8emu_random(); /* of the schedule's sequence */
+uint64_t gi8emu_seed();
+
+/* shared.cpp */
+bool gi8emu_shared_begin(size_t dynamic_bytes); /* false: no memory */
+const char *gi8emu_shared_damage();             /* what was written around arrays; NULL: nothing */
+const char *gi8emu_shared_describe(const void *address); /* which array it is beside; NULL: none */
+
+/* copy.cpp */
+void gi8emu_copy_begin();
+
+/* fault.cpp: from begin to end, a bad memory access in a thread ends the launch. */
+void gi8emu_fault_begin();
+void gi8emu_fault_end();
+
+/* symbol.cpp */
+const char *gi8emu_symbol(const void *function);
+
+/* Race detector: what was done before release() is ordered before what is done after acquire(). */
+void gi8emu_release(void *object);
+void gi8emu_acquire(void *object);
+
+#endif

@@ -1,0 +1,43 @@
+/* copy.cpp - asynchronous copies that have not landed, for each thread of the block. */
+#include "block.h"
+
+#include <deque>
+
+#include <ptx.cuh>
+
+struct pending {
+    gi8emu_copy copy;
+    int group; /* how many groups the thread had closed before */
+};
+
+static std::deque<pending> under_way[gi8emu_max_threads];
+static int last_used = -1; /* threads above have nothing under way */
+
+void gi8emu_copy_begin() {
+    for (int i = 0; i <= last_used; i++) {
+        under_way[i].clear();
+    }
+    last_used = -1;
+}
+
+void gi8emu_copy_start(gi8emu_copy copy) {
+    int self = gi8emu_running.current;
+    last_used = self > last_used ? self : last_used;
+    under_way[self].push_back({copy, gi8emu_running.threads[self].groups_closed});
+}
+
+void gi8emu_copy_commit() {
+    gi8emu_running.threads[gi8emu_running.current].groups_closed++;
+}
+
+/* A wait concerns groups that are closed: the youngest `groups` of them may be under way still. */
+bool gi8emu_copy_land(int groups, gi8emu_copy *copy) {
+    int self = gi8emu_running.current;
+    std::deque<pending> &mine = under_way[self];
+    if (mine.empty() || mine.front().group >= gi8emu_running.threads[self].groups_closed - groups) {
+        return false;
+    }
+    *copy = mine.front().copy;
+    mine.pop_front();
+    return true;
+}
