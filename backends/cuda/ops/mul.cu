@@ -1,0 +1,8 @@
+/* mul.cu - the elementwise product of two tensors. */
+#include "kernels/binary.cuh"
+
+static gi8_status launch_mul(const gi8i_cuda_run *run, const gi8_step *step, gi8_error *error) {
+    return gi8i_launch_binary<true>("mul", run, step, error);
+}
+
+extern "C" const gi8i_cuda_op gi8i_cuda_op_mul = {NULL, NULL, NULL, launch_mul};
