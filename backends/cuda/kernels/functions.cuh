@@ -25,9 +25,9 @@ static __device__ inline float gi8i_exp(float x) {
     p = fmaf(p, r, 1.0f);
     /* p 2^n, the factor in two parts: results in the denormal range round once. */
     int32_t whole = static_cast<int32_t>(__float_as_uint(t) - 0x4b400000u);
-    int32_t half = whole >> 1;
-    float first = __uint_as_float(static_cast<uint32_t>(half + 127) << 23);
-    float second = __uint_as_float(static_cast<uint32_t>(whole - half + 127) << 23);
+    int32_t part = whole >> 1;
+    float first = __uint_as_float(static_cast<uint32_t>(part + 127) << 23);
+    float second = __uint_as_float(static_cast<uint32_t>(whole - part + 127) << 23);
     return __fmul_rn(__fmul_rn(p, first), second);
 }
 
