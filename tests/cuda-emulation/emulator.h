@@ -33,6 +33,29 @@ cudaError_t gi8emu_note_error(cudaError_t error);
  * runs. */
 bool gi8emu_is_device(const void *address);
 
+/* ---- The host half offers (to tests) ----
+ * The devices are what the environment says: GI8_EMU_DEVICES (how many; 1), GI8_EMU_SM (75, 80, 86, 89
+ * or 90; 80) and GI8_EMU_MEMORY (bytes of each; 4 GiB). */
+
+/* Forgets everything: memory, streams, events, graphs, descriptors, errors, counts, injected
+ * failures. Reads the environment again. */
+void gi8emu_reset(void);
+
+/* Makes the n-th call from now of a function ("cudaMalloc", "cublasLtMatmul"; launches count as
+ * "cudaLaunchKernelExC") do nothing and return `error`, a cudaError_t or cublasStatus_t. n = 0: no
+ * call. */
+void gi8emu_fail_call(const char *function, unsigned long n, int error);
+
+/* How often a function was called. */
+unsigned long gi8emu_calls(const char *function);
+
+/* Allocations, streams, events, graphs, cuBLASLt handles and descriptors that were not freed. */
+size_t gi8emu_live_objects(void);
+
+/* False, with a message, where something wrote just around an allocation. It is looked for after
+ * each kernel and when memory is freed, too. */
+bool gi8emu_memory_is_intact(void);
+
 /* ---- The device half offers ---- */
 
 /* Runs all blocks of `kernel` and returns cudaSuccess, or cudaErrorLaunchFailure,
