@@ -234,23 +234,32 @@ template <class T>
 static __device__ inline void gi8i_gemm_s8_fused(const gi8i_gemm_s8_job &job, const int64_t (&n)[2],
                                                  const int64_t (&m)[4], float (&v)[T::I][2][4]) {
     const gi8i_output &out = job.epilogue.out;
+    auto activate = [&](gi8_activation_kind kind) {
+#pragma unroll
+        for (int i = 0; i < T::I * 8; i++) {
+            v[i / 8][i / 4 % 2][i % 4] = gi8i_activate(kind, v[i / 8][i / 4 % 2][i % 4]);
+        }
+    };
 #pragma unroll 1
     for (int f = 0; f < out.n_fused; f++) {
         const float *other = out.fused[f].other;
         int64_t stride = out.fused[f].stride;
-        gi8_activation_kind kind = out.fused[f].kind;
+        if (other != nullptr) {
 #pragma unroll
-        for (int i = 0; i < T::I; i++) {
-#pragma unroll
-            for (int e = 0; e < 8; e++) {
-                int64_t column = n[e / 2 % 2] + i * 16, row = m[e / 4 * 2 + e % 2];
-                float &value = v[i][e / 4][e % 4];
-                if (other == nullptr) {
-                    value = gi8i_activate(kind, value);
-                } else if (column < job.n && row < job.m) {
+            for (int i = 0; i < T::I * 8; i++) {
+                int64_t column = n[i / 2 % 2] + i / 8 * 16, row = m[i / 4 % 2 * 2 + i % 2];
+                if (column < job.n && row < job.m) {
+                    float &value = v[i / 8][i / 4 % 2][i % 4];
                     value = __fadd_rn(value, other[row * stride + column]);
                 }
             }
+            continue;
+        }
+        switch (out.fused[f].kind) { /* one decision for all elements */
+        case GI8_ACTIVATION_RELU: activate(GI8_ACTIVATION_RELU); break;
+        case GI8_ACTIVATION_SILU: activate(GI8_ACTIVATION_SILU); break;
+        case GI8_ACTIVATION_GELU: activate(GI8_ACTIVATION_GELU); break;
+        case GI8_ACTIVATION_GELU_TANH: activate(GI8_ACTIVATION_GELU_TANH); break;
         }
     }
 }
