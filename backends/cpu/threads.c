@@ -30,24 +30,29 @@
 #define GATE_NEXT (UINT64_C(1) << 32)
 
 typedef struct worker {
+    /* The thread's share of the job in progress: pieces that nobody has taken begin here. On a line
+     * of its own: whoever takes one writes to it. */
+    _Alignas(64) _Atomic int64_t next_piece;
+    int64_t end_piece;
+
     struct gi8i_pool *pool;
     pthread_t thread;
     pthread_cond_t wake;
-    int index;     /* 1 .. n_threads - 1 */
+    int index;
     bool sleeping; /* under the pool's mutex */
 } worker;
 
 struct gi8i_pool {
     _Alignas(64) _Atomic uint64_t gate;
-    _Alignas(64) _Atomic int64_t next_item;
     /* The job: written while the gate is closed and nobody is inside. */
     _Alignas(64) gi8i_job_fn *fn;
     void *arg;
     int64_t n_items;
     int64_t grain;
+    int n_shares;
 
-    _Alignas(
-        64) _Atomic int n_wanted; /* threads of the newest job: a worker beyond them sleeps on */
+    /* threads of the newest job: a worker beyond them sleeps on */
+    _Alignas(64) _Atomic int n_wanted;
     _Atomic int n_sleeping;
     _Atomic bool stop;
     bool spin; /* false where there are more threads than cores */
@@ -57,7 +62,7 @@ struct gi8i_pool {
     pthread_cond_t done;
     gi8_allocator allocator;
     size_t size;
-    worker workers[];
+    worker workers[]; /* [n_threads]; the first is the caller and no thread of the pool */
 };
 
 static inline void relax(void) {
@@ -98,17 +103,23 @@ static bool spin_on_gate(gi8i_pool *pool, uint64_t mask, uint64_t value, bool eq
     }
 }
 
+/* Takes the pieces of its own share from front to back, and then what others have left of theirs:
+ * neighbours follow each other, and nobody waits for a thread that was held up. */
 static void take_pieces(gi8i_pool *pool, int thread) {
     gi8i_job_fn *fn = pool->fn;
     void *arg = pool->arg;
     int64_t n_items = pool->n_items;
     int64_t grain = pool->grain;
-    for (;;) {
-        int64_t begin = atomic_fetch_add_explicit(&pool->next_item, grain, memory_order_relaxed);
-        if (begin >= n_items) {
-            return;
+    for (int i = 0; i < pool->n_shares; i++) {
+        worker *share = &pool->workers[(thread + i) % pool->n_shares];
+        for (;;) {
+            int64_t piece = atomic_fetch_add_explicit(&share->next_piece, 1, memory_order_relaxed);
+            if (piece >= share->end_piece) {
+                break;
+            }
+            int64_t begin = piece * grain;
+            fn(arg, begin, n_items - begin < grain ? n_items : begin + grain, thread);
         }
-        fn(arg, begin, n_items - begin < grain ? n_items : begin + grain, thread);
     }
 }
 
@@ -174,7 +185,7 @@ static void wake_workers(gi8i_pool *pool, int n_threads) {
         return;
     }
     pthread_mutex_lock(&pool->mutex);
-    for (int i = 0; i < n_threads - 1; i++) {
+    for (int i = 1; i < n_threads; i++) {
         worker *w = &pool->workers[i];
         if (w->sleeping) {
             w->sleeping = false;
@@ -215,7 +226,15 @@ void gi8i_pool_run(gi8i_pool *pool, int64_t n_items, int64_t grain, gi8i_job_fn 
     pool->arg = arg;
     pool->n_items = n_items;
     pool->grain = grain;
-    atomic_store_explicit(&pool->next_item, 0, memory_order_relaxed);
+    pool->n_shares = n_threads;
+    for (int i = 0; i < n_threads; i++) {
+        worker *share = &pool->workers[i];
+        int64_t each = n_pieces / n_threads;
+        int64_t more = n_pieces % n_threads; /* so many shares have one piece more */
+        int64_t first = each * i + (i < more ? i : more);
+        atomic_store_explicit(&share->next_piece, first, memory_order_relaxed);
+        share->end_piece = first + each + (i < more);
+    }
     atomic_store(&pool->n_wanted, n_threads);
     uint64_t number = atomic_load_explicit(&pool->gate, memory_order_relaxed) >> 32;
     atomic_store(&pool->gate, (number + 1) << 32 | GATE_OPEN);
@@ -235,10 +254,10 @@ static gi8_status start_workers(gi8i_pool *pool, gi8_error *error) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int result = 0;
-    for (int i = 0; i < pool->n_threads - 1; i++) {
+    for (int i = 1; i < pool->n_threads; i++) {
         worker *w = &pool->workers[i];
         w->pool = pool;
-        w->index = i + 1;
+        w->index = i;
         result = pthread_cond_init(&w->wake, NULL);
         if (result != 0) {
             break;
@@ -276,7 +295,7 @@ static gi8_status make_locks(gi8i_pool *pool, gi8_error *error) {
 }
 
 gi8i_pool *gi8i_pool_create(int n_threads, const gi8_allocator *allocator, gi8_error *error) {
-    size_t size = sizeof(gi8i_pool) + (size_t)(n_threads - 1) * sizeof(worker);
+    size_t size = sizeof(gi8i_pool) + (size_t)n_threads * sizeof(worker);
     gi8i_pool *pool = gi8i_cpu_alloc(allocator, size);
     if (pool == NULL) {
         gi8_error_set(error, GI8_ERR_MEMORY, "thread pool: out of memory (%zu bytes)", size);
@@ -304,13 +323,13 @@ void gi8i_pool_free(gi8i_pool *pool) {
     }
     pthread_mutex_lock(&pool->mutex);
     atomic_store(&pool->stop, true);
-    for (int i = 0; i < pool->n_started; i++) {
+    for (int i = 1; i <= pool->n_started; i++) {
         pthread_cond_signal(&pool->workers[i].wake);
     }
     pthread_mutex_unlock(&pool->mutex);
     /* A spinning worker sees a new number, and then `stop`. */
     atomic_fetch_add(&pool->gate, GATE_NEXT);
-    for (int i = 0; i < pool->n_started; i++) {
+    for (int i = 1; i <= pool->n_started; i++) {
         pthread_join(pool->workers[i].thread, NULL);
         pthread_cond_destroy(&pool->workers[i].wake);
     }

@@ -182,6 +182,7 @@ static void gather_outliers(void *arg, int64_t begin, int64_t end, int thread) {
 typedef struct block {
     int64_t n, m;
     int64_t columns, rows;
+    const int8_t *next; /* panels that this thread will want after these; NULL: the same, or none */
 } block;
 
 /* The panels of the block's rows of w: where they lie, or packed into this thread's memory. */
@@ -240,6 +241,7 @@ static void sum_codes(const mixed_job *job, const block *b, const int8_t *panels
         .k = job->k_padded,
         .n_panels = (b->columns + GI8_PANEL_ROWS - 1) / GI8_PANEL_ROWS,
         .m = b->rows,
+        .next = b->next,
     };
     job->run->kernels->int8_dot(&args);
 }
@@ -290,6 +292,10 @@ static void compute_blocks(void *arg, int64_t begin, int64_t end, int thread) {
         block b = {.n = i / job->blocks_m * GI8I_BLOCK_N, .m = i % job->blocks_m * BLOCK_M};
         b.columns = job->n - b.n < GI8I_BLOCK_N ? job->n - b.n : GI8I_BLOCK_N;
         b.rows = job->m - b.m < BLOCK_M ? job->m - b.m : BLOCK_M;
+        if (job->panels == NULL && i % job->blocks_m == job->blocks_m - 1 &&
+            b.n + 2 * GI8I_BLOCK_N <= job->n) {
+            b.next = (const int8_t *)job->step->src[0] + (b.n + GI8I_BLOCK_N) * job->k_padded;
+        }
         compute_block(job, &b, thread);
     }
 }
@@ -316,15 +322,6 @@ static void run_mixed(const gi8i_cpu_run *run, const gi8_step *step) {
     int64_t rows = job.m < BLOCK_M ? job.m : BLOCK_M;
     int64_t cost = (rows + 7) / 8 * job.k * GI8I_BLOCK_N;
     int64_t grain = gi8i_grain(cost, 262144);
-    if (job.m <= 8) {
-        /* Memory counts, and is fastest in long runs: four for each thread, so that one that is
-         * held up does not keep the others waiting. */
-        int64_t long_run = blocks_n / (4 * n_threads);
-        grain = long_run > grain ? long_run : grain;
-    } else if (blocks_n >= 8 * n_threads) {
-        /* Enough to share: a thread takes all rows of x; its rows of w come from memory once. */
-        grain = (grain + job.blocks_m - 1) / job.blocks_m * job.blocks_m;
-    }
     gi8i_pool_run(run->pool, blocks_n * job.blocks_m, grain, compute_blocks, &job);
 }
 

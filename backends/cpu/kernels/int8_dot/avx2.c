@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { TILE_P = 1, TILE_M = 4, TILE_P1 = 2, OFFSET = 0 };
+enum { TILE_P = 1, TILE_M = 4, OFFSET = 0 };
 
 typedef __m256i vector;
 typedef struct weights {
@@ -18,6 +18,10 @@ static inline vector zero(void) {
 
 static inline vector subtract(vector v, int32_t s) {
     return _mm256_sub_epi32(v, _mm256_set1_epi32(s));
+}
+
+static inline vector plus(vector a, vector b) {
+    return _mm256_add_epi32(a, b);
 }
 
 static inline void store(int32_t *to, vector v) {

@@ -1,8 +1,9 @@
 /* body.h - int8_dot: register tiles over panels of w (gi8_panels.h). The including file has
- *   TILE_P, TILE_M    panels of w and rows of q in a tile; TILE_P1: panels where q is one row
+ *   TILE_P, TILE_M    panels of w and rows of q in a tile
  *   OFFSET            what `weights` adds to each code of w (0 or 128)
  *   vector            32-bit sums of as many rows of w;  vector zero(void)
  *   subtract(vector, int32_t)
+ *   vector plus(vector, vector)
  *   store(int32_t *, vector)
  *   weights           codes of w made ready, four of each row:  weights prepare(const int8_t *)
  *   codes             four codes of q, repeated:  codes repeat(const int8_t *)
@@ -16,13 +17,15 @@
 enum {
     LANES = (int)(sizeof(vector) / sizeof(int32_t)),
     VECTORS = GI8_PANEL_ROWS / LANES, /* in a panel */
-    MAX_P = TILE_P > TILE_P1 ? TILE_P : TILE_P1
+    CHAINS = 4                        /* sums of one element, to hide the latency of a product */
 };
 
+/* Panels p .. p + tile_p - 1 with rows m .. m + tile_m - 1 of q. Meanwhile `ahead` .. is fetched
+ * into the level-2 cache, a line for each step and panel of the tile; NULL: nothing. */
 static inline __attribute__((always_inline)) void tile(const gi8i_int8_dot_args *args, int64_t p,
                                                        int64_t m, const int tile_p,
-                                                       const int tile_m) {
-    vector acc[MAX_P * VECTORS][TILE_M];
+                                                       const int tile_m, const int8_t *ahead) {
+    vector acc[TILE_P * VECTORS][TILE_M];
     const int8_t *w = args->w + p * GI8_PANEL_ROWS * args->k;
     const int8_t *q = args->q + m * args->k;
     GI8I_UNROLL
@@ -33,7 +36,10 @@ static inline __attribute__((always_inline)) void tile(const gi8i_int8_dot_args 
         }
     }
     for (int64_t k = 0; k < args->k; k += GI8_PANEL_STEP) {
-        weights a[MAX_P * VECTORS];
+        weights a[TILE_P * VECTORS];
+        if (ahead != NULL) {
+            __builtin_prefetch(ahead + k * (64 / GI8_PANEL_STEP), 0, 2);
+        }
         GI8I_UNROLL
         for (int i = 0; i < tile_p * VECTORS; i++) {
             const int8_t *panel = w + i / VECTORS * GI8_PANEL_ROWS * args->k;
@@ -67,25 +73,60 @@ static inline __attribute__((always_inline)) void panels(const gi8i_int8_dot_arg
     int64_t m = 0;
     for (int64_t t = 0; t < n_tiles; t++) {
         int64_t rows = args->m / n_tiles + (t < args->m % n_tiles);
+        /* K / 4 lines of the tile_p * K / 4 that the next panels have. */
+        const int8_t *ahead = args->next != NULL && t < tile_p
+            ? args->next + (p * GI8_PANEL_ROWS + t * 16) * args->k : NULL;
         switch (rows) { /* rows <= TILE_M <= 6 */
-        case 6: tile(args, p, m, tile_p, TILE_M < 6 ? TILE_M : 6); break;
-        case 5: tile(args, p, m, tile_p, TILE_M < 5 ? TILE_M : 5); break;
-        case 4: tile(args, p, m, tile_p, 4); break;
-        case 3: tile(args, p, m, tile_p, 3); break;
-        case 2: tile(args, p, m, tile_p, 2); break;
-        default: tile(args, p, m, tile_p, 1); break;
+        case 6: tile(args, p, m, tile_p, TILE_M < 6 ? TILE_M : 6, ahead); break;
+        case 5: tile(args, p, m, tile_p, TILE_M < 5 ? TILE_M : 5, ahead); break;
+        case 4: tile(args, p, m, tile_p, 4, ahead); break;
+        case 3: tile(args, p, m, tile_p, 3, ahead); break;
+        case 2: tile(args, p, m, tile_p, 2, ahead); break;
+        default: tile(args, p, m, tile_p, 1, ahead); break;
         }
         m += rows;
+    }
+}
+
+/* One panel with one row of q: w is read as one stream from front to back, which is what memory
+ * does best. GI8_PANEL_K is a multiple of CHAINS * GI8_PANEL_STEP. */
+static inline __attribute__((always_inline)) void one_row(const gi8i_int8_dot_args *args,
+                                                          int64_t p) {
+    vector acc[CHAINS][VECTORS];
+    const int8_t *w = args->w + p * GI8_PANEL_ROWS * args->k;
+    GI8I_UNROLL
+    for (int c = 0; c < CHAINS; c++) {
+        GI8I_UNROLL
+        for (int v = 0; v < VECTORS; v++) {
+            acc[c][v] = zero();
+        }
+    }
+    for (int64_t k = 0; k < args->k; k += CHAINS * GI8_PANEL_STEP) {
+        GI8I_UNROLL
+        for (int c = 0; c < CHAINS; c++) {
+            const int8_t *step = w + (k + c * GI8_PANEL_STEP) * GI8_PANEL_ROWS;
+            codes x = repeat(args->q + k + c * GI8_PANEL_STEP);
+            GI8I_UNROLL
+            for (int v = 0; v < VECTORS; v++) {
+                acc[c][v] = dot(acc[c][v], prepare(step + v * (int)sizeof(vector)), x);
+            }
+        }
+    }
+    int32_t excess = (int32_t)(OFFSET * (uint32_t)args->q_sum[0]);
+    GI8I_UNROLL
+    for (int v = 0; v < VECTORS; v++) {
+        vector sum = plus(plus(acc[0][v], acc[1][v]), plus(acc[2][v], acc[3][v]));
+        store(args->acc + p * GI8_PANEL_ROWS + v * LANES, subtract(sum, excess));
     }
 }
 
 static inline void int8_dot(const gi8i_int8_dot_args *args) {
     int64_t p = 0;
     if (args->m == 1) {
-        /* More sums in flight: nothing else hides the latency of one product after another. */
-        for (; p + TILE_P1 <= args->n_panels; p += TILE_P1) {
-            tile(args, p, 0, TILE_P1, 1);
+        for (; p < args->n_panels; p++) {
+            one_row(args, p);
         }
+        return;
     }
     for (; p + TILE_P <= args->n_panels; p += TILE_P) {
         panels(args, p, TILE_P);
