@@ -18,7 +18,8 @@ typedef struct gi8_cuda_params {
     int device;        /* number of the device, 0 for the first */
     bool no_graphs;    /* launch kernel by kernel instead of replaying a CUDA graph: for debuggers
                           and profilers; same results */
-    void (*log)(void *user, const char *line); /* the device, one line; may be NULL */
+    void (*log)(void *user, const char *line); /* the device, when the backend is made, and why a
+                          plan is not replayed as a graph, should that be so; may be NULL */
     void *log_user;
 } gi8_cuda_params;
 
