@@ -66,7 +66,7 @@ struct gi8emu_block {
 };
 extern gi8emu_block gi8emu_running;
 
-/* schedule.cpp: leaves the running thread, which waits and is in no queue, for the next. */
+/* schedule.cpp: leaves the running thread, which waits or is in the queue, for the next. */
 void gi8emu_block_wait();
 gi8emu_schedule gi8emu_current_schedule();
 uint64_t gi8emu_random(); /* of the schedule's sequence */

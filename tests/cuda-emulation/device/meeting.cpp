@@ -74,6 +74,7 @@ int gi8emu_block_barrier(const char *what, int predicate, gi8emu_site at) {
     }
     block->arrived++;
     block->predicates += predicate != 0;
+    self->state = gi8emu_state::waiting;
     self->waits_for = what;
     self->waits_at = at;
     self->waits_mask = 0;
@@ -102,6 +103,7 @@ void gi8emu_warp_meet(const char *what, unsigned mask, gi8emu_combine *combine, 
         gi8emu_fail(cudaErrorIllegalInstruction, at, "%s with mask %08x, which lacks the lane %d "
                     "that calls", what, mask, lane);
     }
+    self->state = gi8emu_state::waiting;
     self->waits_for = what;
     self->waits_at = at;
     self->waits_mask = mask;
@@ -123,8 +125,7 @@ void gi8emu_warp_meet(const char *what, unsigned mask, gi8emu_combine *combine, 
             gi8emu_fail(cudaErrorLaunchFailure, at, "%s with mask %08x, of which lane %d %s", what,
                         mask, l, thread == nullptr ? "does not exist" : "has exited");
         }
-        if (i != current && (thread->state != gi8emu_state::waiting ||
-                             thread->waits_mask != mask)) {
+        if (thread->state != gi8emu_state::waiting || thread->waits_mask != mask) {
             all = false;
             continue;
         }

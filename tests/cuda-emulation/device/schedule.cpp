@@ -137,9 +137,7 @@ static void thread_main() {
 
 void gi8emu_block_wait() {
     gi8emu_block *block = &gi8emu_running;
-    gi8emu_thread *self = &block->threads[block->current];
-    self->state = gi8emu_state::waiting;
-    run_next(self->fiber, next_thread(), false);
+    run_next(block->threads[block->current].fiber, next_thread(), false);
 }
 
 void gi8emu_fail(int error, gi8emu_site at, const char *format, ...) {

@@ -50,6 +50,12 @@ static inline float __fdiv_rn(float a, float b) {
 static inline float __fmaf_rn(float a, float b, float c) {
     return fmaf(a, b, c);
 }
+static inline double __dmul_rn(double a, double b) {
+    return a * b;
+}
+static inline double __dadd_rn(double a, double b) {
+    return a + b;
+}
 static inline float __frcp_rn(float a) {
     return 1.0f / a;
 }
