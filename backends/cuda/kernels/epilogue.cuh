@@ -148,7 +148,7 @@ static __device__ inline float gi8i_load_float(const void *p, gi8_type type, int
     }
 }
 
-/* Rows of contiguous elements at the strides of a tensor: row m is (m % ne1, m / ne1 % ne2, ...). */
+/* Rows of contiguous elements at the strides of a tensor: m counts dimension 1 first. */
 typedef struct gi8i_rows {
     const void *data;
     gi8_type type;

@@ -1,0 +1,201 @@
+/* dequant_epilogue.cuh - from sums in memory to the result of LLM.int8(): scales, outlier columns,
+ * bias and fused nodes in one pass. The same kernel can compute the sums by itself, byte by byte,
+ * for shapes that no other kernel takes: correct for every K, N, M and address, and slow.
+ */
+#ifndef GI8I_CUDA_DEQUANT_EPILOGUE_CUH
+#define GI8I_CUDA_DEQUANT_EPILOGUE_CUH
+
+#include <ptx.cuh>
+
+#include "kernels/epilogue.cuh"
+#include "launch.cuh"
+
+typedef struct gi8i_dequant_args {
+    const int32_t *acc; /* [N, M] contiguous; NULL: computed here */
+    const int8_t *w;    /* [K, N] contiguous */
+    int64_t k, n, m;
+    gi8i_epilogue epilogue;
+} gi8i_dequant_args;
+
+namespace {
+
+/* A block's part of the result, and what a thread has of it: 4 columns side by side, 8 rows. */
+enum {
+    DEQUANT_N = 128,
+    DEQUANT_M = 64,
+    DEQUANT_THREADS = 256,
+    DEQUANT_STEP = 32,            /* outlier columns, or units of four codes, in shared memory */
+    DEQUANT_W_ROW = DEQUANT_N + 4, /* words between rows there: fewer bank conflicts */
+    DEQUANT_X_ROW = DEQUANT_M + 4
+};
+
+/* Codes k to k + 3 of a row of length `end`, zeros behind it, from any address. */
+__device__ inline uint32_t four_bytes(const int8_t *row, int64_t k, int64_t end) {
+    uint32_t four = 0;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        if (k + i < end) {
+            four |= static_cast<uint32_t>(static_cast<uint8_t>(row[k + i])) << (8 * i);
+        }
+    }
+    return four;
+}
+
+/* acc += the products of 4 * DEQUANT_STEP codes from k on. */
+__device__ inline void add_codes(const gi8i_dequant_args &args, int64_t n0, int64_t m0, int64_t k,
+                                 uint32_t *w_words, uint32_t *x_words, int32_t acc[8][4]) {
+    int tn = threadIdx.x % 32 * 4;
+    int tm = threadIdx.x / 32 * 8;
+    int step = threadIdx.x % DEQUANT_STEP;
+    for (int i = threadIdx.x / DEQUANT_STEP; i < DEQUANT_N; i += DEQUANT_THREADS / DEQUANT_STEP) {
+        int64_t n = n0 + i;
+        w_words[step * DEQUANT_W_ROW + i] =
+            n < args.n ? four_bytes(args.w + n * args.k, k + 4 * step, args.k) : 0;
+    }
+    for (int i = threadIdx.x / DEQUANT_STEP; i < DEQUANT_M; i += DEQUANT_THREADS / DEQUANT_STEP) {
+        int64_t m = m0 + i;
+        const gi8i_epilogue &e = args.epilogue;
+        x_words[step * DEQUANT_X_ROW + i] =
+            m < args.m ? four_bytes(e.q + m * e.ldq, k + 4 * step, args.k) : 0;
+    }
+    __syncthreads();
+    for (int s = 0; s < DEQUANT_STEP; s++) {
+        const uint32_t *w = w_words + s * DEQUANT_W_ROW + tn;
+        const uint32_t *x = x_words + s * DEQUANT_X_ROW + tm;
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                acc[j][i] = __dp4a(static_cast<int>(w[i]), static_cast<int>(x[j]), acc[j][i]);
+            }
+        }
+    }
+    __syncthreads();
+}
+
+/* out += the products of up to DEQUANT_STEP outlier columns from list entry `first` on. */
+__device__ inline void add_outliers(const gi8i_dequant_args &args, int64_t n0, int64_t m0,
+                                    int32_t first, int32_t count, float *w_values, float *x_values,
+                                    float out[8][4]) {
+    const gi8i_epilogue &e = args.epilogue;
+    int tn = threadIdx.x % 32 * 4;
+    int tm = threadIdx.x / 32 * 8;
+    count = count < DEQUANT_STEP ? count : DEQUANT_STEP;
+    for (int i = threadIdx.x; i < count * DEQUANT_N; i += DEQUANT_THREADS) {
+        int64_t n = n0 + i % DEQUANT_N;
+        int step = i / DEQUANT_N;
+        w_values[step * DEQUANT_W_ROW + i % DEQUANT_N] =
+            n < args.n ? static_cast<float>(args.w[n * args.k + e.columns[first + step]]) : 0.0f;
+    }
+    for (int i = threadIdx.x; i < count * DEQUANT_M; i += DEQUANT_THREADS) {
+        int64_t m = m0 + i % DEQUANT_M;
+        int step = i / DEQUANT_M;
+        x_values[step * DEQUANT_X_ROW + i % DEQUANT_M] =
+            m < args.m ? gi8i_outlier_x(e, m, e.columns[first + step]) : 0.0f;
+    }
+    __syncthreads();
+    for (int s = 0; s < count; s++) {
+        const float *w = w_values + s * DEQUANT_W_ROW + tn;
+        const float *x = x_values + s * DEQUANT_X_ROW + tm;
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                out[j][i] = fmaf(x[j], w[i], out[j][i]);
+            }
+        }
+    }
+    __syncthreads();
+}
+
+/* COMPUTE: the sums too. `wide`: acc, absmax and F32 results are read and written four at a
+ * time. */
+template <bool COMPUTE>
+__global__ void __launch_bounds__(DEQUANT_THREADS)
+    dequant_epilogue(gi8i_dequant_args args, bool wide) {
+    GI8I_SHARED(uint4, w_shared, DEQUANT_STEP * DEQUANT_W_ROW / 4);
+    GI8I_SHARED(uint4, x_shared, DEQUANT_STEP * DEQUANT_X_ROW / 4);
+    const gi8i_epilogue &e = args.epilogue;
+    int64_t tiles_n = gi8i_div_up<int64_t>(args.n, DEQUANT_N);
+    int64_t n0 = blockIdx.x % tiles_n * DEQUANT_N;
+    int64_t m0 = blockIdx.x / tiles_n * DEQUANT_M;
+    int64_t n = n0 + threadIdx.x % 32 * 4;
+    int64_t m = m0 + threadIdx.x / 32 * 8;
+
+    int32_t acc[8][4] = {};
+    if (COMPUTE) {
+        for (int64_t k = 0; k < args.k; k += 4 * DEQUANT_STEP) {
+            add_codes(args, n0, m0, k, reinterpret_cast<uint32_t *>(w_shared),
+                      reinterpret_cast<uint32_t *>(x_shared), acc);
+        }
+    }
+    float out[8][4] = {};
+    int32_t n_columns = e.columns != nullptr ? *e.n_columns : 0;
+    for (int32_t first = 0; first < n_columns; first += DEQUANT_STEP) {
+        add_outliers(args, n0, m0, first, n_columns - first, reinterpret_cast<float *>(w_shared),
+                     reinterpret_cast<float *>(x_shared), out);
+    }
+
+    float scale[4] = {};
+    float bias[4] = {};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        if (n + i < args.n) {
+            scale[i] = gi8i_column_scale(e, n + i);
+            bias[i] = gi8i_column_bias(e, n + i);
+        }
+    }
+    wide = wide && n + 4 <= args.n;
+#pragma unroll
+    for (int j = 0; j < 8; j++) {
+        if (m + j >= args.m) {
+            break;
+        }
+        if (!COMPUTE && wide) {
+            int4 four = *reinterpret_cast<const int4 *>(args.acc + (m + j) * args.n + n);
+            acc[j][0] = four.x;
+            acc[j][1] = four.y;
+            acc[j][2] = four.z;
+            acc[j][3] = four.w;
+        }
+        float row_scale = e.row_scale[m + j];
+        gi8i_four<float> y = {};
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            if (n + i < args.n) {
+                if (!COMPUTE && !wide) {
+                    acc[j][i] = args.acc[(m + j) * args.n + n + i];
+                }
+                y.v[i] = gi8i_finish_int8(acc[j][i], out[j][i], row_scale, scale[i], bias[i]);
+            }
+        }
+        gi8i_store_row_four(e.out, m + j, n, args.n, wide, y);
+    }
+}
+
+} // namespace
+
+/* Enqueues the kernel; the epilogue's list of columns may be any that the device has. */
+static inline gi8_status gi8i_dequant_epilogue(const gi8i_cuda_run *run,
+                                               const gi8i_dequant_args *args, gi8_error *error) {
+    int64_t tiles = gi8i_div_up<int64_t>(args->n, DEQUANT_N) *
+                    gi8i_div_up<int64_t>(args->m, DEQUANT_M);
+    if (tiles > INT32_MAX) {
+        return gi8_error_set(error, GI8_ERR_UNSUPPORTED,
+                             "mul_mat_int8_mixed: a result of %lld x %lld is more than one launch "
+                             "computes",
+                             static_cast<long long>(args->n), static_cast<long long>(args->m));
+    }
+    dim3 grid(static_cast<unsigned>(tiles));
+    dim3 block(DEQUANT_THREADS);
+    bool wide = args->n % 4 == 0 && reinterpret_cast<uintptr_t>(args->acc) % 16 == 0 &&
+                gi8i_output_is_wide(args->epilogue.out);
+    if (args->acc == nullptr) {
+        return gi8i_launch("mul_mat_int8_mixed for any shape", dequant_epilogue<true>, grid, block,
+                           0, run->stream, error, *args, wide);
+    }
+    return gi8i_launch("dequant_epilogue", dequant_epilogue<false>, grid, block, 0, run->stream,
+                       error, *args, wide);
+}
+
+#endif

@@ -1,0 +1,469 @@
+/* gemv_s8.cuh - LLM.int8() for one to four rows of x in one kernel, as fast as the weights come.
+ *
+ * Every block quantizes x by itself into shared memory (while its first weights are under way), so
+ * that nothing has to run before. Then it streams its rows of w, 16 bytes a load: a warp computes
+ * two rows, of which `slices` warps share the k. The next loads are always on their way while the
+ * last ones are summed up. A block's rows lie side by side; the grid fills the device once.
+ *
+ * Few outlier columns are kept as an ascending list in shared memory. Where there are too many for
+ * it, their part is computed beforehand: a thread an element, over all k, with zeros for the
+ * columns that are no outliers, which gives the same bits.
+ */
+#ifndef GI8I_CUDA_GEMV_S8_CUH
+#define GI8I_CUDA_GEMV_S8_CUH
+
+#include <ptx.cuh>
+
+#include "kernels/epilogue.cuh"
+#include "kernels/row_quant.cuh"
+#include "launch.cuh"
+
+#define GI8I_GEMV_MAX_M 4
+
+enum {
+    GI8I_GEMV_ROWS = 2,   /* rows of w that a warp computes at a time */
+    GI8I_GEMV_UNROLL = 2, /* loads of each row at a time */
+    GI8I_GEMV_WARPS = 16, /* of a block, at most */
+    GI8I_GEMV_LIST = 128, /* outlier columns in the list */
+    GI8I_GEMV_CHUNK = 256 /* columns at a time, where there are more */
+};
+
+/* How the rows of w are shared among blocks and warps. */
+typedef struct gi8i_gemv_shape {
+    int warps;           /* of a block */
+    int slices;          /* warps that share a row; divides `warps` */
+    int tiles_per_block; /* a tile: the rows that the warps of a block compute at a time */
+    unsigned blocks;
+    size_t shared_bytes;
+} gi8i_gemv_shape;
+
+typedef struct gi8i_gemv_args {
+    const int8_t *w; /* [K, N] contiguous, aligned to 16 bytes */
+    int64_t k, n;    /* k a multiple of 16 */
+    int m;           /* 1 to 4 */
+    bool aligned;    /* each row of x begins at a multiple of four elements */
+    bool decompose;
+    int slices, tiles_per_block;
+    unsigned long long *counted; /* the number of outlier columns is added */
+    gi8i_epilogue epilogue;      /* of its operands only absmax, bias, x, threshold, per_token */
+} gi8i_gemv_args;
+
+namespace {
+
+/* What the threads of a block know of x. */
+template <int M> struct gemv_x {
+    int8_t *q;      /* [K, M] codes */
+    float *scales;  /* [M] a / 127 */
+    int *n_columns; /* of outliers */
+    int *columns;   /* [GI8I_GEMV_LIST] ascending, where they fit */
+    float *values;  /* [GI8I_GEMV_LIST, M] what w is multiplied with there */
+};
+
+/* What weights of column k are multiplied with in the outlier part, for each row. */
+template <typename T, int M>
+__device__ inline void gemv_outlier_values(const gi8i_gemv_args &args, const gemv_x<M> &s,
+                                           int64_t k, float values[M]) {
+    bool any = false;
+    int32_t small_below = gi8i_small_below(args.epilogue.threshold);
+#pragma unroll
+    for (int m = 0; m < M; m++) {
+        values[m] = 0.0f;
+        if (m < args.m) {
+            const T *row = static_cast<const T *>(gi8i_row(args.epilogue.x, m));
+            float x = gi8i_to_fp32(row[k]);
+            any = any || gi8i_is_outlier(x, small_below, args.decompose);
+            values[m] = gi8i_outlier_value(x, s.q[m * args.k + k], s.scales[m],
+                                           args.epilogue.threshold, args.epilogue.per_token);
+        }
+    }
+#pragma unroll
+    for (int m = 0; m < M; m++) {
+        values[m] = any ? values[m] : 0.0f;
+    }
+}
+
+/* x to codes, factors and, where it is short enough, the list of outlier columns. */
+template <typename T, int M>
+__device__ inline void gemv_quantize(const gi8i_gemv_args &args, const gemv_x<M> &s,
+                                     gi8i_row_max *warp_max, int *found) {
+    enum { AT_ONCE = 4 / M };
+    int lane = threadIdx.x % 32;
+    int n_warps = blockDim.x / 32;
+    int n_k = static_cast<int>(args.k);
+    int32_t small_below = gi8i_small_below(args.epilogue.threshold);
+    const T *x[M];
+    gi8i_row_max max[M];
+#pragma unroll
+    for (int m = 0; m < M; m++) {
+        x[m] = static_cast<const T *>(gi8i_row(args.epilogue.x, m < args.m ? m : 0));
+        max[m] = {0, 0};
+    }
+#pragma unroll AT_ONCE
+    for (int k = 4 * threadIdx.x; k < n_k; k += 4 * blockDim.x) {
+#pragma unroll
+        for (int m = 0; m < M; m++) {
+            gi8i_four<float> four = gi8i_load_four(x[m], k, n_k, args.aligned);
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                gi8i_row_max_add(&max[m], four.v[i], small_below);
+            }
+        }
+    }
+#pragma unroll
+    for (int m = 0; m < M; m++) {
+        max[m] = gi8i_warp_max(max[m]);
+        if (lane == 0) {
+            warp_max[threadIdx.x / 32 * M + m] = max[m];
+        }
+    }
+    if (threadIdx.x == 0) {
+        *s.n_columns = 0;
+    }
+    __syncthreads();
+    float factor[M];
+#pragma unroll
+    for (int m = 0; m < M; m++) {
+        max[m] = gi8i_warp_max(warp_max[(lane < n_warps ? lane : 0) * M + m]);
+        gi8i_row_factors factors = gi8i_row_factors_of(max[m], args.decompose);
+        factor[m] = factors.code;
+        if (threadIdx.x == 0) {
+            s.scales[m] = factors.scale;
+        }
+    }
+#pragma unroll AT_ONCE
+    for (int k = 4 * threadIdx.x; k < n_k; k += 4 * blockDim.x) {
+        bool outlier[4] = {};
+#pragma unroll
+        for (int m = 0; m < M; m++) {
+            gi8i_four<float> four = gi8i_load_four(x[m], k, n_k, args.aligned);
+            *reinterpret_cast<uint32_t *>(s.q + m * n_k + k) =
+                gi8i_four_codes(four, small_below, factor[m]);
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                outlier[i] =
+                    outlier[i] || gi8i_is_outlier(four.v[i], small_below, args.decompose);
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            if (outlier[i]) {
+                int place = atomicAdd(s.n_columns, 1);
+                if (place < GI8I_GEMV_LIST) {
+                    found[place] = k + i;
+                }
+            }
+        }
+    }
+    __syncthreads();
+
+    int count = *s.n_columns;
+    if (count > GI8I_GEMV_LIST) {
+        return;
+    }
+    for (int i = threadIdx.x; i < count; i += blockDim.x) {
+        int rank = 0;
+        for (int j = 0; j < count; j++) {
+            rank += found[j] < found[i];
+        }
+        float values[M];
+        gemv_outlier_values<T, M>(args, s, found[i], values);
+        s.columns[rank] = found[i];
+#pragma unroll
+        for (int m = 0; m < M; m++) {
+            s.values[m * GI8I_GEMV_LIST + rank] = values[m];
+        }
+    }
+    __syncthreads();
+}
+
+/* The outlier part of `rows` rows of w from `n` on, where the columns are too many for the list:
+ * out[row * M + m]. */
+template <typename T, int M>
+__device__ inline void gemv_many_outliers(const gi8i_gemv_args &args, const gemv_x<M> &s, int64_t n,
+                                          int rows, float *values, float *out) {
+    for (int64_t k = 0; k < args.k; k += GI8I_GEMV_CHUNK) {
+        for (int i = threadIdx.x; i < GI8I_GEMV_CHUNK; i += blockDim.x) {
+            float column[M];
+            if (k + i < args.k) {
+                gemv_outlier_values<T, M>(args, s, k + i, column);
+#pragma unroll
+                for (int m = 0; m < M; m++) {
+                    values[m * GI8I_GEMV_CHUNK + i] = column[m];
+                }
+            }
+        }
+        __syncthreads();
+        int64_t rest = args.k - k;
+        int units = static_cast<int>(rest < GI8I_GEMV_CHUNK ? rest : GI8I_GEMV_CHUNK) / 16;
+        for (int i = threadIdx.x; i < rows * M; i += blockDim.x) {
+            const float *x = values + i % M * GI8I_GEMV_CHUNK;
+            const int8_t *w = args.w + (n + i / M) * args.k + k;
+            float sum = k > 0 ? out[i] : 0.0f;
+#pragma unroll 4
+            for (int unit = 0; unit < units && n + i / M < args.n; unit++) {
+                uint4 sixteen = *reinterpret_cast<const uint4 *>(w + 16 * unit);
+                const uint32_t words[4] = {sixteen.x, sixteen.y, sixteen.z, sixteen.w};
+#pragma unroll
+                for (int j = 0; j < 16; j++) {
+                    int8_t code = static_cast<int8_t>(words[j / 4] >> (8 * (j % 4)) & 0xffu);
+                    sum = fmaf(x[16 * unit + j], static_cast<float>(code), sum);
+                }
+            }
+            out[i] = sum;
+        }
+        __syncthreads();
+    }
+}
+
+/* The outlier part of the list, of element (row, m) in each lane; by a whole warp. */
+template <int M>
+__device__ inline float gemv_list_outliers(const gi8i_gemv_args &args, const gemv_x<M> &s,
+                                           const int64_t n[GI8I_GEMV_ROWS], int row, int m) {
+    int lane = threadIdx.x % 32;
+    int n_columns = *s.n_columns;
+    float out = 0.0f;
+    for (int first = 0; first < n_columns; first += 32) {
+        int w[GI8I_GEMV_ROWS] = {};
+        if (first + lane < n_columns) {
+            int k = s.columns[first + lane];
+#pragma unroll
+            for (int r = 0; r < GI8I_GEMV_ROWS; r++) {
+                w[r] = args.w[n[r] * args.k + k];
+            }
+        }
+        int count = n_columns - first < 32 ? n_columns - first : 32;
+        for (int i = 0; i < count; i++) {
+            int code = __shfl_sync(0xffffffffu, w[0], i);
+            int second = __shfl_sync(0xffffffffu, w[1], i);
+            code = row == 0 ? code : second;
+            out = fmaf(s.values[m * GI8I_GEMV_LIST + first + i], static_cast<float>(code), out);
+        }
+    }
+    return out;
+}
+
+/* The weights of a warp at a time: loads of UNROLL units of 16 bytes of each of its rows. */
+typedef struct gemv_weights {
+    uint4 units[GI8I_GEMV_UNROLL][GI8I_GEMV_ROWS];
+} gemv_weights;
+
+template <typename T, int M>
+__global__ void __launch_bounds__(32 * GI8I_GEMV_WARPS, 2) gemv_s8(gi8i_gemv_args args) {
+    enum { ROWS = GI8I_GEMV_ROWS, UNROLL = GI8I_GEMV_UNROLL, SUMS = ROWS * M };
+    GI8I_DYNAMIC_SHARED(uint4, dynamic);
+    GI8I_SHARED(gi8i_row_max, warp_max, GI8I_GEMV_WARPS * M);
+    GI8I_SHARED(int32_t, partial, 2 * GI8I_GEMV_WARPS * SUMS);
+    GI8I_SHARED(float, scales, M);
+    GI8I_SHARED(int, n_columns, 1);
+    GI8I_SHARED(int, found, GI8I_GEMV_LIST);
+    GI8I_SHARED(int, columns, GI8I_GEMV_LIST);
+    GI8I_SHARED(float, values, GI8I_GEMV_CHUNK * M); /* of the list, or of a chunk */
+    const gi8i_epilogue &e = args.epilogue;
+    int lane = threadIdx.x % 32;
+    int warp = threadIdx.x / 32;
+    int slice = warp % args.slices;
+    int tile_rows = blockDim.x / 32 / args.slices * ROWS;
+    int64_t block_row = static_cast<int64_t>(blockIdx.x) * args.tiles_per_block * tile_rows;
+    int64_t block_rows = args.n - block_row;
+    int n_tiles = args.tiles_per_block;
+    if (block_rows < static_cast<int64_t>(n_tiles) * tile_rows) {
+        n_tiles = static_cast<int>(gi8i_div_up<int64_t>(block_rows, tile_rows));
+    }
+    int units = static_cast<int>(args.k / 16);
+    int n_steps = gi8i_div_up(units, 32 * UNROLL * args.slices);
+    gemv_x<M> s = {reinterpret_cast<int8_t *>(dynamic), scales, n_columns, columns, values};
+    float *many = reinterpret_cast<float *>(dynamic + M * static_cast<int64_t>(units));
+
+    /* Row r of this warp's in a tile; behind the end the last one of w. */
+    auto row_of = [&](int tile, int r) {
+        int64_t n = block_row + static_cast<int64_t>(tile) * tile_rows + warp / args.slices * ROWS;
+        return n + r < args.n ? n + r : args.n - 1;
+    };
+    auto unit_of = [&](int step, int u) {
+        return ((step * UNROLL + u) * args.slices + slice) * 32 + lane;
+    };
+    auto load = [&](int tile, int step) {
+        gemv_weights weights;
+#pragma unroll
+        for (int r = 0; r < ROWS; r++) {
+            const int8_t *row = args.w + row_of(tile, r) * args.k;
+#pragma unroll
+            for (int u = 0; u < UNROLL; u++) {
+                int unit = unit_of(step, u);
+                weights.units[u][r] = unit < units
+                                          ? gi8i_load_once(row + 16 * static_cast<int64_t>(unit))
+                                          : make_uint4(0, 0, 0, 0);
+            }
+        }
+        return weights;
+    };
+
+    gemv_weights next = load(0, 0);
+    gemv_quantize<T, M>(args, s, warp_max, found);
+    bool is_listed = *n_columns <= GI8I_GEMV_LIST;
+    if (!is_listed) {
+        gemv_many_outliers<T, M>(args, s, block_row, n_tiles * tile_rows, values, many);
+    }
+    if (blockIdx.x == 0 && threadIdx.x == 0) {
+        *args.counted += static_cast<unsigned long long>(*n_columns);
+    }
+
+    int32_t acc[ROWS][M] = {};
+    int tile = 0;
+    int step = 0;
+    while (tile < n_tiles) {
+        gemv_weights now = next;
+        bool is_last = step + 1 == n_steps;
+        int next_tile = is_last ? tile + 1 : tile;
+        int next_step = is_last ? 0 : step + 1;
+        if (next_tile < n_tiles) {
+            next = load(next_tile, next_step);
+        }
+#pragma unroll
+        for (int u = 0; u < UNROLL; u++) {
+            int unit = unit_of(step, u);
+            unit = unit < units ? unit : 0; /* then the weights are 0 */
+#pragma unroll
+            for (int m = 0; m < M; m++) {
+                uint4 q = dynamic[m * units + unit];
+#pragma unroll
+                for (int r = 0; r < ROWS; r++) {
+                    uint4 w = now.units[u][r];
+                    int32_t sum = acc[r][m];
+                    sum = __dp4a(static_cast<int>(w.x), static_cast<int>(q.x), sum);
+                    sum = __dp4a(static_cast<int>(w.y), static_cast<int>(q.y), sum);
+                    sum = __dp4a(static_cast<int>(w.z), static_cast<int>(q.z), sum);
+                    sum = __dp4a(static_cast<int>(w.w), static_cast<int>(q.w), sum);
+                    acc[r][m] = sum;
+                }
+            }
+        }
+        if (is_last) {
+            /* Lane r * M + m gets the sum of element (r, m). */
+            int32_t mine = 0;
+#pragma unroll
+            for (int i = 0; i < SUMS; i++) {
+                int32_t sum = acc[i / M][i % M];
+#pragma unroll
+                for (int lanes = 16; lanes > 0; lanes /= 2) {
+                    sum += __shfl_xor_sync(0xffffffffu, sum, lanes);
+                }
+                mine = lane == i ? sum : mine;
+                acc[i / M][i % M] = 0;
+            }
+            if (args.slices > 1) {
+                /* Two sets in turn: the next tile's barrier stands between this one's readers and
+                 * the writers of the tile after it. */
+                int32_t *set = partial + tile % 2 * GI8I_GEMV_WARPS * SUMS;
+                if (lane < SUMS) {
+                    set[warp * SUMS + lane] = mine;
+                }
+                __syncthreads();
+                for (int i = 1; i < args.slices && slice == 0 && lane < SUMS; i++) {
+                    mine += set[(warp + i) * SUMS + lane];
+                }
+            }
+            if (slice == 0) {
+                int row = lane / M;
+                int m = lane % M;
+                int64_t rows[ROWS];
+#pragma unroll
+                for (int r = 0; r < ROWS; r++) {
+                    rows[r] = row_of(tile, r);
+                }
+                float out = 0.0f;
+                int in_block = tile * tile_rows + warp / args.slices * ROWS + row;
+                if (is_listed) {
+                    out = gemv_list_outliers<M>(args, s, rows, row, m);
+                } else if (lane < SUMS) {
+                    out = many[in_block * M + m];
+                }
+                int64_t n = block_row + in_block;
+                if (lane < SUMS && n < args.n && m < args.m) {
+                    float y = gi8i_finish_int8(mine, out, scales[m], gi8i_column_scale(e, n),
+                                               gi8i_column_bias(e, n));
+                    gi8i_store(e.out, m, n, y);
+                }
+            }
+        }
+        tile = next_tile;
+        step = next_step;
+    }
+}
+
+template <typename T>
+gi8_status gemv_launch(const gi8i_cuda_run *run, const gi8i_gemv_shape &shape,
+                       const gi8i_gemv_args &args, gi8_error *error) {
+    dim3 grid(shape.blocks);
+    dim3 block(static_cast<unsigned>(32 * shape.warps));
+    auto kernel = args.m == 1 ? gemv_s8<T, 1> : args.m == 2 ? gemv_s8<T, 2> : gemv_s8<T, 4>;
+    return gi8i_launch("gemv_s8", kernel, grid, block, shape.shared_bytes, run->stream, error,
+                       args);
+}
+
+} // namespace
+
+/* How to share the work; false where x does not fit in shared memory, or is so large that every
+ * block would be busy quantizing. Chosen by a model of the bytes that the busiest multiprocessor
+ * waits for: its rows of w, with what the last unit of each slice wastes; x, which comes from the
+ * level-2 cache and counts half; and what starting a tile, and a barrier in it, costs in bytes at
+ * some 25 a nanosecond. Not measured. */
+static inline bool gi8i_gemv_s8_shape(const gi8i_cuda_device *device, int64_t k, int64_t n,
+                                      int64_t m, gi8i_gemv_shape *best) {
+    if (k % 16 != 0 || m > GI8I_GEMV_MAX_M || (m > 1 && m * k > 32768)) {
+        return false;
+    }
+    const size_t fixed = 12 * 1024; /* more than the shared memory that is not dynamic */
+    const int most_rows = 1024;     /* of a block: they have a place in shared memory each */
+    int64_t kernel_m = m == 3 ? 4 : m;
+    int64_t best_cost = INT64_MAX;
+    for (int warps = 4; warps <= GI8I_GEMV_WARPS; warps *= 2) {
+        for (int slices = 1; slices <= warps; slices *= 2) {
+            int64_t tile_rows = warps / slices * GI8I_GEMV_ROWS;
+            int64_t tiles = gi8i_div_up(n, tile_rows);
+            size_t x_bytes = static_cast<size_t>(kernel_m * k);
+            size_t room = device->shared_bytes_max / (x_bytes + fixed);
+            if (room == 0) {
+                return false;
+            }
+            int64_t per_sm = static_cast<int64_t>(room) < 32 / warps ? static_cast<int64_t>(room)
+                                                                     : 32 / warps;
+            int64_t per_block = gi8i_div_up(tiles, per_sm * device->n_multiprocessors);
+            per_block = per_block < most_rows / tile_rows ? per_block : most_rows / tile_rows;
+            size_t shared = x_bytes + static_cast<size_t>(per_block * tile_rows * kernel_m * 4);
+            if (shared + fixed > device->shared_bytes_max) {
+                continue;
+            }
+            int64_t blocks = gi8i_div_up(tiles, per_block);
+            int64_t on_one = gi8i_div_up<int64_t>(blocks, device->n_multiprocessors);
+            int64_t row_bytes = gi8i_div_up<int64_t>(k, 512 * slices) * 512 * slices;
+            int64_t tile_cost = tile_rows * row_bytes + (slices > 1 ? 2048 : 512);
+            int64_t cost = on_one * (per_block * tile_cost + 2 * k * m);
+            if (cost < best_cost && blocks <= INT32_MAX) {
+                best_cost = cost;
+                best->warps = warps;
+                best->slices = slices;
+                best->tiles_per_block = static_cast<int>(per_block);
+                best->blocks = static_cast<unsigned>(blocks);
+                best->shared_bytes = shared;
+            }
+        }
+    }
+    return best_cost < INT64_MAX;
+}
+
+/* Enqueues the kernel. Of `args` the fields slices, tiles_per_block and counted are taken from
+ * `shape` and `run`. */
+static inline gi8_status gi8i_gemv_s8(const gi8i_cuda_run *run, const gi8i_gemv_shape *shape,
+                                      gi8i_gemv_args args, gi8_error *error) {
+    args.slices = shape->slices;
+    args.tiles_per_block = shape->tiles_per_block;
+    args.counted = run->outlier_columns;
+    switch (args.epilogue.x.type) {
+    case GI8_TYPE_F16: return gemv_launch<__half>(run, *shape, args, error);
+    case GI8_TYPE_BF16: return gemv_launch<__nv_bfloat16>(run, *shape, args, error);
+    default: return gemv_launch<float>(run, *shape, args, error);
+    }
+}
+
+#endif

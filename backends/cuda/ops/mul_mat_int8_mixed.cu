@@ -1,0 +1,229 @@
+/* mul_mat_int8_mixed.cu - LLM.int8(): which kernels compute a step. src: codes, absmax, bias or
+ * NULL, x. docs/int8-semantics.md; column mode with the residual identity (kernels/epilogue.cuh). */
+#include "cublaslt.h"
+#include "kernels/dequant_epilogue.cuh"
+#include "kernels/gemm_s8.cuh"
+#include "kernels/gemv_s8.cuh"
+#include "kernels/row_quant.cuh"
+
+namespace {
+
+typedef enum mixed_path {
+    PATH_GEMV,     /* gemv_s8 alone */
+    PATH_GEMM,     /* row_quant, gemm_s8 */
+    PATH_CUBLASLT, /* row_quant, cuBLASLt to int32, dequant_epilogue */
+    PATH_ANY       /* row_quant, dequant_epilogue with sums of its own */
+} mixed_path;
+
+typedef struct mixed_job {
+    mixed_path path;
+    gi8i_gemv_shape gemv;
+    int64_t k, n, m;
+    int64_t ldq;
+    gi8_int8_params params;
+    /* Scratch, but for PATH_GEMV. */
+    int8_t *q;          /* [ldq, M] */
+    float *row_scale;   /* [M] */
+    int32_t *columns;   /* [K] */
+    int32_t *n_columns; /* 1 */
+    void *sums;         /* PATH_GEMM: what it splits k with; PATH_CUBLASLT: int32 [N, M] */
+} mixed_job;
+
+/* True where cuBLASLt with a detour of its sums through memory (8 bytes an element, written and
+ * read) is taken to be faster than gemm_s8, which stores results alone. The detour costs 46 % of
+ * the product at K = 2048 on an H200, 15 % at 6144. From Hopper on, cuBLASLt has instructions with
+ * about 1.6 times the rate of those of gemm_s8; before, the same ones, and the more careful loop. A
+ * rule from these figures, not from measurements of the two. */
+bool detour_pays(const gi8i_cuda_device *device, int64_t k, int64_t m) {
+    return m > 128 && k >= (device->major >= 9 ? 2048 : 8192);
+}
+
+gi8i_cublaslt_shape lt_shape(const mixed_job *job) {
+    gi8i_cublaslt_shape shape = {};
+    shape.type = GI8_TYPE_I8;
+    shape.k = job->k;
+    shape.n = job->n;
+    shape.m = job->m;
+    shape.ldw = job->k;
+    shape.ldx = job->ldq;
+    shape.ldy = job->n;
+    shape.batch = 1;
+    return shape;
+}
+
+/* `w`: where the codes lie. */
+mixed_path choose_path(const gi8i_cuda_device *device, mixed_job *job, const void *w) {
+    if (job->k % 16 != 0 || reinterpret_cast<uintptr_t>(w) % 16 != 0) {
+        return PATH_ANY;
+    }
+    if (gi8i_gemv_s8_shape(device, job->k, job->n, job->m, &job->gemv)) {
+        return PATH_GEMV;
+    }
+    gi8i_cublaslt_shape shape = lt_shape(job);
+    return detour_pays(device, job->k, job->m) && gi8i_cublaslt_supports(&shape) ? PATH_CUBLASLT
+                                                                                 : PATH_GEMM;
+}
+
+/* Hands out parts of the scratch, or adds up their sizes where base is 0. */
+typedef struct scratch_layout {
+    uintptr_t base;
+    size_t used; /* SIZE_MAX: too much */
+} scratch_layout;
+
+void *take(scratch_layout *l, int64_t count, int64_t each) {
+    size_t bytes = 0;
+    if (l->used == SIZE_MAX || __builtin_mul_overflow(count, each, &bytes) ||
+        bytes > PTRDIFF_MAX - l->used - GI8I_CUDA_ALIGN) {
+        l->used = SIZE_MAX;
+        return nullptr;
+    }
+    void *p = l->base != 0 ? reinterpret_cast<void *>(l->base + l->used) : nullptr;
+    l->used += gi8i_div_up(bytes, GI8I_CUDA_ALIGN) * GI8I_CUDA_ALIGN;
+    return p;
+}
+
+/* `scratch` NULL: sizes alone. */
+mixed_job make_job(const gi8i_cuda_run *run, const gi8_step *step, void *scratch, size_t *bytes) {
+    const gi8_tensor *node = step->node;
+    mixed_job job = {};
+    job.params = *static_cast<const gi8_int8_params *>(node->params);
+    job.k = node->src[0]->ne[0];
+    job.n = node->ne[0];
+    job.m = gi8_nrows(node->src[3]);
+    job.ldq = gi8i_div_up<int64_t>(job.k, 16) * 16;
+    job.path = choose_path(run->device, &job, step->src[0]);
+    scratch_layout l = {reinterpret_cast<uintptr_t>(scratch), 0};
+    if (job.path != PATH_GEMV) {
+        job.q = static_cast<int8_t *>(take(&l, job.ldq, job.m));
+        job.row_scale = static_cast<float *>(take(&l, job.m, 4));
+        job.columns = static_cast<int32_t *>(take(&l, job.k, 4));
+        job.n_columns = static_cast<int32_t *>(take(&l, 1, 4));
+    }
+    if (job.path == PATH_CUBLASLT) {
+        int64_t row = 0;
+        bool fits = !__builtin_mul_overflow(job.n, static_cast<int64_t>(4), &row);
+        job.sums = take(&l, job.m, fits ? row : INT64_MAX);
+    } else if (job.path == PATH_GEMM) {
+        size_t size = gi8i_gemm_s8_scratch_bytes(run->device, job.k, job.n, job.m);
+        job.sums = size > 0 ? take(&l, static_cast<int64_t>(size), 1) : nullptr;
+    }
+    *bytes = l.used;
+    return job;
+}
+
+size_t mixed_scratch_bytes(const gi8i_cuda_run *run, const gi8_step *step) {
+    size_t bytes = 0;
+    make_job(run, step, nullptr, &bytes);
+    return bytes;
+}
+
+gi8_status mixed_prepare(const gi8i_cuda_run *run, const gi8_step *step, gi8_error *error) {
+    size_t bytes = 0;
+    mixed_job job = make_job(run, step, run->scratch, &bytes);
+    if (job.path != PATH_CUBLASLT) {
+        return GI8_OK;
+    }
+    gi8i_cublaslt_shape shape = lt_shape(&job);
+    return gi8i_cublaslt_prepare(run->lt, &shape, step->src[0], job.q, nullptr, job.sums,
+                                 run->stream, error);
+}
+
+gi8i_epilogue make_epilogue(const mixed_job *job, const gi8_step *step) {
+    const gi8_tensor *bias = step->node->src[2];
+    gi8i_epilogue e = {};
+    e.row_scale = job->row_scale;
+    e.absmax = static_cast<const float *>(step->src[1]);
+    e.bias = bias != nullptr ? step->src[2] : nullptr;
+    e.bias_type = bias != nullptr ? bias->type : GI8_TYPE_F32;
+    e.columns = job->params.threshold > 0.0f ? job->columns : nullptr;
+    e.n_columns = job->n_columns;
+    e.x = gi8i_rows_of(step->node->src[3], step->src[3]);
+    e.q = job->q;
+    e.ldq = job->ldq;
+    e.threshold = job->params.threshold;
+    e.per_token = job->params.outliers == GI8_OUTLIERS_PER_TOKEN;
+    e.out = gi8i_output_of(step);
+    return e;
+}
+
+gi8_status launch_gemv(const gi8i_cuda_run *run, const mixed_job *job, const gi8i_epilogue &e,
+                       const int8_t *w, gi8_error *error) {
+    gi8i_gemv_args args = {};
+    args.w = w;
+    args.k = job->k;
+    args.n = job->n;
+    args.m = static_cast<int>(job->m);
+    args.aligned = gi8i_rows_aligned(e.x);
+    args.decompose = job->params.threshold > 0.0f;
+    args.epilogue = e;
+    return gi8i_gemv_s8(run, &job->gemv, args, error);
+}
+
+gi8_status launch_row_quant(const gi8i_cuda_run *run, const mixed_job *job, const gi8i_epilogue &e,
+                            gi8_error *error) {
+    gi8i_row_quant_args args = {};
+    args.x = e.x;
+    args.k = job->k;
+    args.m = job->m;
+    args.threshold = e.threshold;
+    args.aligned = gi8i_rows_aligned(e.x);
+    args.q = job->q;
+    args.ldq = job->ldq;
+    args.row_scale = job->row_scale;
+    args.columns = job->params.threshold > 0.0f ? job->columns : nullptr;
+    args.n_columns = job->n_columns;
+    return gi8i_row_quant(run, args, error);
+}
+
+gi8_status launch_gemm(const gi8i_cuda_run *run, const mixed_job *job, const gi8i_epilogue &e,
+                       const int8_t *w, gi8_error *error) {
+    gi8i_gemm_s8_args args = {};
+    args.w = w;
+    args.k = job->k;
+    args.n = job->n;
+    args.m = job->m;
+    args.epilogue = e;
+    args.scratch = job->sums;
+    args.counters = reinterpret_cast<uint32_t *>(static_cast<char *>(run->state) +
+                                                 GI8I_CUDA_STATE_BYTES) -
+                    GI8I_GEMM_S8_COUNTERS;
+    return gi8i_gemm_s8(run, &args, error);
+}
+
+gi8_status mixed_launch(const gi8i_cuda_run *run, const gi8_step *step, gi8_error *error) {
+    size_t bytes = 0;
+    mixed_job job = make_job(run, step, run->scratch, &bytes);
+    gi8i_epilogue e = make_epilogue(&job, step);
+    const int8_t *w = static_cast<const int8_t *>(step->src[0]);
+    if (job.path == PATH_GEMV) {
+        return launch_gemv(run, &job, e, w, error);
+    }
+    gi8_status status = launch_row_quant(run, &job, e, error);
+    if (status == GI8_OK && job.path == PATH_GEMM) {
+        return launch_gemm(run, &job, e, w, error);
+    }
+    if (status == GI8_OK && job.path == PATH_CUBLASLT) {
+        gi8i_cublaslt_shape shape = lt_shape(&job);
+        status = gi8i_cublaslt_run(run->lt, &shape, w, job.q, nullptr, job.sums, run->stream,
+                                   error);
+    }
+    if (status != GI8_OK) {
+        return status;
+    }
+    gi8i_dequant_args args = {};
+    args.acc = static_cast<const int32_t *>(job.sums);
+    args.w = w;
+    args.k = job.k;
+    args.n = job.n;
+    args.m = job.m;
+    args.epilogue = e;
+    return gi8i_dequant_epilogue(run, &args, error);
+}
+
+} // namespace
+
+static_assert((GI8I_ROW_QUANT_MASK_WORDS + 1 + GI8I_GEMM_S8_COUNTERS) * 4 <= GI8I_CUDA_STATE_BYTES,
+              "the mask of outlier columns, its counter and those of gemm_s8 lie side by side");
+
+extern "C" const gi8i_cuda_op gi8i_cuda_op_mul_mat_int8_mixed = {
+    nullptr, mixed_scratch_bytes, mixed_prepare, mixed_launch};
