@@ -17,8 +17,8 @@ typedef struct piece {
     bool in_use;
 } piece;
 
-struct gi8i_arena_chunk {
-    gi8i_arena_chunk *next;
+struct gi8i_cuda_arena_chunk {
+    gi8i_cuda_arena_chunk *next;
     char *memory;
     size_t size;
     piece *pieces;
@@ -27,7 +27,7 @@ struct gi8i_arena_chunk {
 /* How large a chunk for a piece of `size` is. A piece just above a multiple of 2 MiB would waste
  * the most of the next 2 MiB. Models have many pieces of one size, so the chunk gets room for as
  * many as make the rest small, as long as that asks for little beside what is in use. */
-static size_t chunk_size(const gi8i_arena *arena, size_t size) {
+static size_t chunk_size(const gi8i_cuda_arena *arena, size_t size) {
     size_t spare = arena->used / 16 > SPARE_MIN ? arena->used / 16 : SPARE_MIN;
     size_t pieces = size;
     for (;;) {
@@ -40,8 +40,8 @@ static size_t chunk_size(const gi8i_arena *arena, size_t size) {
 }
 
 /* A new chunk with one free piece, for a piece of `size`. */
-static gi8i_arena_chunk *add_chunk(gi8i_arena *arena, size_t size) {
-    gi8i_arena_chunk *chunk = malloc(sizeof *chunk);
+static gi8i_cuda_arena_chunk *add_chunk(gi8i_cuda_arena *arena, size_t size) {
+    gi8i_cuda_arena_chunk *chunk = malloc(sizeof *chunk);
     piece *first = malloc(sizeof *first);
     char *memory = NULL;
     size_t obtained = size;
@@ -61,14 +61,14 @@ static gi8i_arena_chunk *add_chunk(gi8i_arena *arena, size_t size) {
         return NULL;
     }
     *first = (piece){.start = memory, .size = obtained};
-    *chunk = (gi8i_arena_chunk){arena->chunks, memory, obtained, first};
+    *chunk = (gi8i_cuda_arena_chunk){arena->chunks, memory, obtained, first};
     arena->chunks = chunk;
     arena->obtained += obtained;
     return chunk;
 }
 
-static void remove_chunk(gi8i_arena *arena, gi8i_arena_chunk *chunk) {
-    gi8i_arena_chunk **link = &arena->chunks;
+static void remove_chunk(gi8i_cuda_arena *arena, gi8i_cuda_arena_chunk *chunk) {
+    gi8i_cuda_arena_chunk **link = &arena->chunks;
     while (*link != chunk) {
         link = &(*link)->next;
     }
@@ -80,9 +80,9 @@ static void remove_chunk(gi8i_arena *arena, gi8i_arena_chunk *chunk) {
 }
 
 /* The smallest free piece that is large enough. */
-static piece *find_free(const gi8i_arena *arena, size_t size) {
+static piece *find_free(const gi8i_cuda_arena *arena, size_t size) {
     piece *best = NULL;
-    for (gi8i_arena_chunk *chunk = arena->chunks; chunk != NULL; chunk = chunk->next) {
+    for (gi8i_cuda_arena_chunk *chunk = arena->chunks; chunk != NULL; chunk = chunk->next) {
         for (piece *p = chunk->pieces; p != NULL; p = p->next) {
             if (!p->in_use && p->size >= size && (best == NULL || p->size < best->size)) {
                 best = p;
@@ -92,11 +92,11 @@ static piece *find_free(const gi8i_arena *arena, size_t size) {
     return best;
 }
 
-void *gi8i_arena_alloc(gi8i_arena *arena, size_t size) {
+void *gi8i_cuda_arena_alloc(gi8i_cuda_arena *arena, size_t size) {
     if (size > PTRDIFF_MAX - GRANULE) {
         return NULL;
     }
-    size_t rounded = (size + GI8I_ARENA_ALIGN - 1) / GI8I_ARENA_ALIGN * GI8I_ARENA_ALIGN;
+    size_t rounded = (size + GI8I_CUDA_ALIGN - 1) / GI8I_CUDA_ALIGN * GI8I_CUDA_ALIGN;
     piece *rest = malloc(sizeof *rest);
     if (rest == NULL) {
         return NULL;
@@ -106,7 +106,7 @@ void *gi8i_arena_alloc(gi8i_arena *arena, size_t size) {
     }
     piece *found = arena->separate ? NULL : find_free(arena, rounded);
     if (found == NULL) {
-        gi8i_arena_chunk *chunk = add_chunk(arena, rounded);
+        gi8i_cuda_arena_chunk *chunk = add_chunk(arena, rounded);
         if (chunk == NULL) {
             free(rest);
             return NULL;
@@ -139,9 +139,9 @@ static void join_next(piece *p) {
     free(next);
 }
 
-void gi8i_arena_free(gi8i_arena *arena, void *memory) {
+void gi8i_cuda_arena_free(gi8i_cuda_arena *arena, void *memory) {
     uintptr_t address = (uintptr_t)memory;
-    gi8i_arena_chunk *chunk = arena->chunks;
+    gi8i_cuda_arena_chunk *chunk = arena->chunks;
     while (chunk != NULL && address - (uintptr_t)chunk->memory >= chunk->size) {
         chunk = chunk->next;
     }

@@ -4,28 +4,26 @@
 #ifndef GI8I_CUDA_ARENA_H
 #define GI8I_CUDA_ARENA_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "cuda_impl.h"
 
-#define GI8I_ARENA_ALIGN ((size_t)256)
-
-typedef struct gi8i_arena_chunk gi8i_arena_chunk;
+typedef struct gi8i_cuda_arena_chunk gi8i_cuda_arena_chunk;
 
 /* Not thread-safe. A zeroed one is empty; `obtain` and `release` are called with `user`. */
-typedef struct gi8i_arena {
-    void *(*obtain)(void *user, size_t size); /* memory aligned to GI8I_ARENA_ALIGN, or NULL */
+typedef struct gi8i_cuda_arena {
+    void *(*obtain)(void *user, size_t size); /* memory aligned to GI8I_CUDA_ALIGN, or NULL */
     void (*release)(void *user, void *memory, size_t size);
     void *user;
     bool separate; /* each piece has a chunk of its own, of its very size: for tests with guards */
-    gi8i_arena_chunk *chunks;
-    size_t used;     /* bytes of pieces, rounded up to GI8I_ARENA_ALIGN */
+    gi8i_cuda_arena_chunk *chunks;
+    size_t used;     /* bytes of pieces, rounded up to GI8I_CUDA_ALIGN */
     size_t obtained; /* bytes of chunks */
-} gi8i_arena;
+} gi8i_cuda_arena;
 
-/* `size` > 0 bytes, aligned to GI8I_ARENA_ALIGN; NULL where obtain() has none, or malloc(). */
-void *gi8i_arena_alloc(gi8i_arena *arena, size_t size);
+/* `size` > 0 bytes, aligned to GI8I_CUDA_ALIGN; NULL where obtain() has none, or malloc(). */
+void *gi8i_cuda_arena_alloc(gi8i_cuda_arena *arena, size_t size);
 
-/* Takes back a piece that gi8i_arena_alloc() gave. A chunk that has become empty is released. */
-void gi8i_arena_free(gi8i_arena *arena, void *memory);
+/* Takes back a piece that gi8i_cuda_arena_alloc() gave. A chunk that has become empty is
+ * released. */
+void gi8i_cuda_arena_free(gi8i_cuda_arena *arena, void *memory);
 
 #endif

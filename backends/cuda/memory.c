@@ -23,7 +23,7 @@ struct gi8i_cuda_memory {
     cudaStream_t stream;
 
     pthread_mutex_t arena_lock;
-    gi8i_arena arena;
+    gi8i_cuda_arena arena;
     cudaError_t obtain_result; /* why obtain() failed */
 
     staging buffers[GI8I_STAGING_BUFFERS];
@@ -98,7 +98,7 @@ gi8i_cuda_memory *gi8i_cuda_memory_create(const gi8i_cuda_device *device, bool s
     pthread_mutex_init(&memory->order_lock, NULL);
     pthread_cond_init(&memory->staging_returned, NULL);
     memory->device = device;
-    memory->arena = (gi8i_arena){
+    memory->arena = (gi8i_cuda_arena){
         .obtain = obtain, .release = release, .user = memory, .separate = separate};
     memory->last_free = &memory->first_free;
     if (make_stream(memory, error) != GI8_OK) {
@@ -164,7 +164,7 @@ void *gi8i_cuda_memory_take(gi8i_cuda_memory *memory, size_t size, gi8_error *er
     }
     pthread_mutex_lock(&memory->arena_lock);
     memory->obtain_result = cudaSuccess;
-    void *address = gi8i_arena_alloc(&memory->arena, size);
+    void *address = gi8i_cuda_arena_alloc(&memory->arena, size);
     if (address == NULL) {
         say_why_not(memory, size, error);
     }
@@ -181,7 +181,7 @@ void *gi8i_cuda_memory_take(gi8i_cuda_memory *memory, size_t size, gi8_error *er
 void gi8i_cuda_memory_give(gi8i_cuda_memory *memory, void *address) {
     gi8i_cuda_device_use(memory->device, NULL);
     pthread_mutex_lock(&memory->arena_lock);
-    gi8i_arena_free(&memory->arena, address);
+    gi8i_cuda_arena_free(&memory->arena, address);
     pthread_mutex_unlock(&memory->arena_lock);
 }
 
