@@ -7,6 +7,7 @@ set(GI8_CUDA_SOURCES
   device.c
   memory.c
   plan.c
+  kernels/gemm_s8.cu
   ops/activation.cu
   ops/add.cu
   ops/attention.cu
