@@ -8,6 +8,7 @@
 #include "cpu_impl.h"
 #include "isa.h"
 #include "memory.h"
+#include "ops/fused.h"
 
 #define MAX_THREADS 1024
 
@@ -56,6 +57,12 @@ static bool cpu_supports(const gi8_backend *backend, const gi8_tensor *node, gi8
     return true;
 }
 
+static bool cpu_can_fuse(const gi8_backend *backend, const gi8_tensor *first,
+                         const gi8_tensor *next) {
+    (void)backend;
+    return ops[first->op]->fuses && gi8i_cpu_can_finish(next);
+}
+
 static void *cpu_memory_alloc(gi8_backend *backend, size_t size, gi8_error *error) {
     void *memory = gi8i_cpu_alloc_zeroed(&((cpu_backend *)backend)->allocator, size);
     if (memory == NULL) {
@@ -93,10 +100,10 @@ static gi8_status cpu_plan_prepare(gi8_backend *backend, gi8_plan_view *plan, gi
     int n_threads = gi8i_pool_n_threads(cpu->pool);
     size_t scratch_bytes = 0;
     for (int64_t i = 0; i < plan->n_steps; i++) {
-        const gi8_tensor *node = plan->steps[i].node;
-        const gi8i_cpu_op *op = ops[node->op];
-        plan->steps[i].kernel = op;
-        size_t bytes = op->scratch_bytes != NULL ? op->scratch_bytes(node, n_threads) : 0;
+        gi8_step *step = &plan->steps[i];
+        const gi8i_cpu_op *op = ops[step->node->op];
+        step->kernel = op;
+        size_t bytes = op->scratch_bytes != NULL ? op->scratch_bytes(step, n_threads) : 0;
         scratch_bytes = bytes > scratch_bytes ? bytes : scratch_bytes;
     }
     plan_data *data = gi8i_cpu_alloc(&cpu->allocator, sizeof *data);
@@ -171,6 +178,7 @@ static const gi8_backend_vtable cpu_vtable = {
     .is_host = true,
     .codes_layout = GI8_LAYOUT_PANELS,
     .supports = cpu_supports,
+    .can_fuse = cpu_can_fuse,
     .memory_alloc = cpu_memory_alloc,
     .memory_free = cpu_memory_free,
     .memory_write = cpu_memory_copy,

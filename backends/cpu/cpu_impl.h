@@ -18,9 +18,10 @@ typedef struct gi8i_cpu_run {
 
 /* One operation: a file in ops/ each. */
 typedef struct gi8i_cpu_op {
-    /* Working memory for `node`; SIZE_MAX where the number overflows. NULL: none is needed. */
-    size_t (*scratch_bytes)(const gi8_tensor *node, int n_threads);
+    /* Working memory for a step; SIZE_MAX where the number overflows. NULL: none is needed. */
+    size_t (*scratch_bytes)(const gi8_step *step, int n_threads);
     void (*run)(const gi8i_cpu_run *run, const gi8_step *step);
+    bool fuses; /* run() computes what is fused with its node */
 } gi8i_cpu_op;
 
 /* A missing operation is a link error. */

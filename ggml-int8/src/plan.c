@@ -46,7 +46,8 @@ typedef struct guard_range {
 
 /* The ranges around what `step` writes; false where that is a leaf's own memory. */
 static bool guard_ranges(const gi8_plan *plan, int64_t step, guard_range ranges[2]) {
-    int64_t index = plan->layout.place_of[plan->layout.steps[step]];
+    const gi8_tensor *node = plan->layout.steps[step].node;
+    int64_t index = plan->layout.place_of[gi8i_graph_index(plan->graph, node)];
     if (index < 0) {
         return false;
     }
@@ -111,8 +112,14 @@ static tensor_label label_of(const gi8_graph *graph, const gi8_tensor *t) {
     return label;
 }
 
-static tensor_label label_of_step(const gi8_plan *plan, int64_t step) {
-    return label_of(plan->graph, plan->view.steps[step].node);
+/* The step that overran its result: its node, and up to which one others are fused with it. */
+static gi8_status overrun_error(const gi8_plan *plan, gi8_error *error) {
+    const gi8_step *step = &plan->view.steps[plan->overrun];
+    const gi8_tensor *result = gi8i_step_result(step);
+    bool fused = result != step->node;
+    return gi8_error_set(error, GI8_ERR_DEVICE, "%s%s%s: wrote outside its result",
+                         label_of(plan->graph, step->node).text, fused ? " fused up to " : "",
+                         fused ? label_of(plan->graph, result).text : "");
 }
 
 /* Where the first element of a tensor of the graph lies. */
@@ -193,7 +200,7 @@ static gi8_status check_leaves(const gi8_backend *backend, const gi8_graph *grap
 static gi8_status poll(gi8_plan_view *view, int64_t step);
 
 static gi8_status make_memory(gi8_plan *plan, gi8_error *error) {
-    gi8i_layout_params params = {plan->params.no_reuse, plan->guard};
+    gi8i_layout_params params = {plan->backend, plan->params.no_reuse, plan->guard};
     gi8_status status =
         gi8i_layout_create(&plan->layout, plan->graph, &params, &plan->allocator, error);
     if (status != GI8_OK) {
@@ -211,33 +218,28 @@ static gi8_status make_memory(gi8_plan *plan, gi8_error *error) {
     return GI8_OK;
 }
 
-static gi8_status make_steps(gi8_plan *plan, gi8_error *error) {
-    int64_t n_steps = plan->layout.n_steps;
-    plan->view.n_steps = n_steps;
-    plan->view.steps =
-        gi8i_alloc_array(&plan->allocator, (size_t)n_steps, sizeof *plan->view.steps);
-    if (plan->view.steps == NULL) {
-        return gi8_error_set(error, GI8_ERR_MEMORY,
-                             "plan_create: no memory for %" PRId64 " steps of %zu bytes", n_steps,
-                             sizeof *plan->view.steps);
-    }
-    for (int64_t s = 0; s < n_steps; s++) {
-        const gi8_tensor *node = plan->graph->nodes.at[plan->layout.steps[s]];
+/* Gives the steps of the layout their addresses. */
+static void make_steps(gi8_plan *plan) {
+    plan->view.n_steps = plan->layout.n_steps;
+    plan->view.steps = plan->layout.steps;
+    for (int64_t s = 0; s < plan->view.n_steps; s++) {
         gi8_step *step = &plan->view.steps[s];
-        *step = (gi8_step){.node = node, .dst = address_of(plan, node)};
+        step->dst = address_of(plan, step->node);
         for (int i = 0; i < GI8_MAX_SRC; i++) {
-            step->src[i] = node->src[i] != NULL ? address_of(plan, node->src[i]) : NULL;
+            const gi8_tensor *source = step->node->src[i];
+            step->src[i] = source != NULL ? address_of(plan, source) : NULL;
+        }
+        for (int i = 0; i < step->n_fused; i++) {
+            gi8_fused *fused = &step->fused[i];
+            fused->other_data = fused->other != NULL ? address_of(plan, fused->other) : NULL;
         }
     }
-    return GI8_OK;
 }
 
 static gi8_status make_plan(gi8_plan *plan, gi8_error *error) {
     gi8_status status = make_memory(plan, error);
     if (status == GI8_OK) {
-        status = make_steps(plan, error);
-    }
-    if (status == GI8_OK) {
+        make_steps(plan);
         status = plan->backend->vtable->plan_prepare(plan->backend, &plan->view, error);
         plan->prepared = status == GI8_OK;
     }
@@ -288,8 +290,6 @@ void gi8_plan_free(gi8_plan *plan) {
     if (plan->prepared) {
         plan->backend->vtable->plan_release(plan->backend, &plan->view);
     }
-    gi8i_free_array(&plan->allocator, plan->view.steps, (size_t)plan->view.n_steps,
-                    sizeof *plan->view.steps);
     if (plan->memory != NULL) {
         plan->backend->vtable->memory_free(plan->backend, plan->memory, plan->memory_size);
     }
@@ -393,8 +393,7 @@ gi8_status gi8_plan_execute(gi8_plan *plan, gi8_error *error) {
     plan->polled = 0;
     gi8_status status = plan->backend->vtable->plan_execute(plan->backend, &plan->view, error);
     if (!check_guards(plan) || plan->overrun >= 0) {
-        return gi8_error_set(error, GI8_ERR_DEVICE, "%s: wrote outside its result",
-                             label_of_step(plan, plan->overrun).text);
+        return overrun_error(plan, error);
     }
     if (status == GI8_ERR_CANCELLED) {
         return gi8_error_set(error, status,
@@ -418,6 +417,7 @@ gi8_plan_stats gi8_plan_get_stats(const gi8_plan *plan) {
     }
     return (gi8_plan_stats){
         .n_steps = plan->layout.n_steps,
+        .n_fused = plan->layout.n_fused,
         .n_in_place = plan->layout.n_in_place,
         .input_bytes = plan->layout.input_bytes,
         .peak_bytes = plan->layout.peak_bytes,

@@ -119,25 +119,14 @@ static int64_t index_of_root(const layout_work *w, const gi8_tensor *t) {
     return index;
 }
 
-static const gi8_tensor *node_of_step(const layout_work *w, int64_t step) {
-    return w->graph->nodes.at[w->layout->steps[step]];
-}
-
-static void list_steps(layout_work *w) {
-    for (int64_t i = 0; i < w->graph->nodes.n; i++) {
-        if (gi8i_is_computed(w->graph->nodes.at[i])) {
-            w->layout->steps[w->layout->n_steps++] = i;
-        }
-    }
-}
-
 static void find_last_uses(layout_work *w) {
-    for (int64_t step = 0; step < w->layout->n_steps; step++) {
-        const gi8_tensor *node = node_of_step(w, step);
-        w->last_use[w->layout->steps[step]] = step;
-        for (int i = 0; i < GI8_MAX_SRC; i++) {
-            if (node->src[i] != NULL) {
-                w->last_use[index_of_root(w, node->src[i])] = step;
+    for (int64_t number = 0; number < w->layout->n_steps; number++) {
+        const gi8_step *step = &w->layout->steps[number];
+        w->last_use[gi8i_graph_index(w->graph, gi8i_step_result(step))] = number;
+        for (int i = 0; i < GI8I_STEP_SOURCES; i++) {
+            const gi8_tensor *source = gi8i_step_source(step, i);
+            if (source != NULL) {
+                w->last_use[index_of_root(w, source)] = number;
             }
         }
     }
@@ -191,54 +180,85 @@ static gi8_status place_inputs(layout_work *w, gi8_error *error) {
     return GI8_OK;
 }
 
-/* True where the result of `node` may take the memory of its first source. That source must look
- * at a whole result whose last use is this step (no input, weight or output), and no other
- * source may look at that result, unless it is the very same tensor, which is read the same way. */
-static bool may_take_source(const layout_work *w, const gi8_tensor *node, int64_t step) {
-    if (w->params.no_reuse || (gi8_op_get_info(node->op)->flags & GI8_OP_IN_PLACE) == 0) {
+/* True where the result of a step may take the memory of source `i` of it: the first one of an
+ * operation that works in place, or what a fused node adds. That source must look at a whole result
+ * whose last use is this step (no input, weight or output), and no other source may look at that
+ * result, unless it is the very same tensor, read in the same way: by the node, or by what is fused
+ * with it, which comes when the node has read its sources. */
+static bool may_take_source(const layout_work *w, int64_t number, int i) {
+    const gi8_step *step = &w->layout->steps[number];
+    const gi8_tensor *source = gi8i_step_source(step, i);
+    const gi8_tensor *result = gi8i_step_result(step);
+    bool of_node = i < GI8_MAX_SRC;
+    if (w->params.no_reuse || source == NULL) {
         return false;
     }
-    const gi8_tensor *source = node->src[0];
+    if (of_node && (i > 0 || (gi8_op_get_info(step->node->op)->flags & GI8_OP_IN_PLACE) == 0)) {
+        return false;
+    }
     const gi8_tensor *root = gi8i_root(source);
-    if (w->last_use[index_of_root(w, source)] != step) {
+    if (w->last_use[index_of_root(w, source)] != number) {
         return false;
     }
-    if (source->type != node->type || !gi8_same_shape(source, node) || !gi8_is_contiguous(source) ||
-        gi8_nbytes(source) != gi8_nbytes(root)) {
+    if (source->type != result->type || !gi8_same_shape(source, result) ||
+        !gi8_is_contiguous(source) || gi8_nbytes(source) != gi8_nbytes(root)) {
         return false;
     }
-    for (int i = 1; i < GI8_MAX_SRC; i++) {
-        if (node->src[i] != NULL && node->src[i] != source && gi8i_root(node->src[i]) == root) {
+    for (int j = 0; j < GI8I_STEP_SOURCES; j++) {
+        const gi8_tensor *other = gi8i_step_source(step, j);
+        bool same_way = other == source && (j < GI8_MAX_SRC) == of_node;
+        if (other != NULL && !same_way && gi8i_root(other) == root) {
             return false;
         }
     }
     return true;
 }
 
-static gi8_status place_result(layout_work *w, int64_t step, gi8_error *error) {
+/* A place for the result of a step. */
+static gi8_status place_result(layout_work *w, int64_t number, gi8_error *error) {
     gi8i_layout *layout = w->layout;
-    int64_t index = layout->steps[step];
-    const gi8_tensor *node = node_of_step(w, step);
-    if (node->view_src != NULL) {
-        return GI8_OK; /* it writes into memory that is there already */
+    const gi8_tensor *result = gi8i_step_result(&layout->steps[number]);
+    int64_t index = gi8i_graph_index(w->graph, result);
+    for (int i = 0; i < GI8I_STEP_SOURCES; i++) {
+        if (may_take_source(w, number, i)) {
+            int64_t source = index_of_root(w, gi8i_step_source(&layout->steps[number], i));
+            layout->place_of[index] = layout->place_of[source];
+            layout->n_in_place++;
+            w->last_use[source] = -1; /* the memory is no longer the source's to give back */
+            return GI8_OK;
+        }
     }
-    size_t bytes = aligned_bytes(node);
-    if (!gi8i_add_size(layout->total_bytes, bytes, &layout->total_bytes)) {
-        layout->total_bytes = SIZE_MAX; /* tells what no memory could hold; reuse may still fit */
-    }
-    if (may_take_source(w, node, step)) {
-        int64_t source = index_of_root(w, node->src[0]);
-        layout->place_of[index] = layout->place_of[source];
-        layout->n_in_place++;
-        w->last_use[source] = -1; /* the memory is no longer the source's to give back */
-        return GI8_OK;
-    }
-    gi8_status status = new_place(w, index, node, error);
+    gi8_status status = new_place(w, index, result, error);
     if (status == GI8_OK) {
-        w->in_use += bytes;
+        w->in_use += aligned_bytes(result);
         layout->peak_bytes = w->in_use > layout->peak_bytes ? w->in_use : layout->peak_bytes;
     }
     return status;
+}
+
+/* One place for all nodes of a step. */
+static gi8_status place_step(layout_work *w, int64_t number, gi8_error *error) {
+    gi8i_layout *layout = w->layout;
+    const gi8_step *step = &layout->steps[number];
+    if (step->node->view_src != NULL) {
+        return GI8_OK; /* it writes into memory that is there already */
+    }
+    for (int i = 0; i <= step->n_fused; i++) { /* without reuse each would have its own */
+        if (!gi8i_add_size(layout->total_bytes, aligned_bytes(step->node), &layout->total_bytes)) {
+            layout->total_bytes = SIZE_MAX; /* what no memory could hold; reuse may still fit */
+        }
+    }
+    gi8_status status = place_result(w, number, error);
+    if (status != GI8_OK) {
+        return status;
+    }
+    int64_t place = layout->place_of[gi8i_graph_index(w->graph, gi8i_step_result(step))];
+    layout->place_of[gi8i_graph_index(w->graph, step->node)] = place;
+    for (int i = 0; i < step->n_fused; i++) {
+        layout->place_of[gi8i_graph_index(w->graph, step->fused[i].node)] = place;
+    }
+    layout->n_fused += step->n_fused;
+    return GI8_OK;
 }
 
 /* Gives back the memory of `t`'s root if it is a result whose last use was `step`. */
@@ -255,28 +275,34 @@ static void release(layout_work *w, const gi8_tensor *t, int64_t step) {
 }
 
 static gi8_status place_results(layout_work *w, gi8_error *error) {
-    for (int64_t step = 0; step < w->layout->n_steps; step++) {
-        gi8_status status = place_result(w, step, error);
+    for (int64_t number = 0; number < w->layout->n_steps; number++) {
+        gi8_status status = place_step(w, number, error);
         if (status != GI8_OK) {
             return status;
         }
-        const gi8_tensor *node = node_of_step(w, step);
-        for (int i = 0; i < GI8_MAX_SRC; i++) {
-            if (node->src[i] != NULL) {
-                release(w, node->src[i], step);
+        const gi8_step *step = &w->layout->steps[number];
+        for (int i = 0; i < GI8I_STEP_SOURCES; i++) {
+            const gi8_tensor *source = gi8i_step_source(step, i);
+            if (source != NULL) {
+                release(w, source, number);
             }
         }
-        release(w, node, step);
+        release(w, gi8i_step_result(step), number);
     }
     return GI8_OK;
 }
 
 static gi8_status lay_out(layout_work *w, gi8_error *error) {
     gi8i_layout *layout = w->layout;
-    list_steps(w);
+    const gi8_backend *backend = w->params.no_reuse ? NULL : w->params.backend;
+    gi8_status status = gi8i_list_steps(w->graph, backend, &layout->allocator, layout->steps,
+                                        &layout->n_steps, error);
+    if (status != GI8_OK) {
+        return status;
+    }
     find_last_uses(w);
     w->free.end = guard_bytes(w);
-    gi8_status status = place_inputs(w, error);
+    status = place_inputs(w, error);
     if (status != GI8_OK) {
         return status;
     }

@@ -1,14 +1,16 @@
-/* planner.h - where a plan puts inputs and results: a graph becomes a layout. Calls no backend. */
+/* planner.h - where a plan puts inputs and results: a graph becomes a layout. Of the backend it
+ * asks only what can be fused. */
 #ifndef GI8_PLANNER_H
 #define GI8_PLANNER_H
 
-#include "ggml-int8/gi8.h"
+#include "steps.h"
 
 #define GI8I_ALIGNMENT ((size_t)64)
 #define GI8I_GUARD_BYTES ((size_t)64)
 
 typedef struct gi8i_layout_params {
-    bool no_reuse; /* every result has memory of its own until the end */
+    const gi8_backend *backend;
+    bool no_reuse; /* every result has memory of its own until the end; so nothing is fused */
     bool guard;    /* leave GI8I_GUARD_BYTES before the first place and behind each */
 } gi8i_layout_params;
 
@@ -20,11 +22,10 @@ typedef struct gi8i_place {
 
 typedef struct gi8i_layout {
     /* The place of the root of each node and leaf, by gi8i_graph_index(); -1 where the root is a
-     * leaf with memory of its own. */
+     * leaf with memory of its own. All nodes of a step have the place of its result. */
     int64_t *place_of;
 
-    /* Numbers of the nodes that are computed, in the order of execution. */
-    int64_t *steps;
+    gi8_step *steps; /* in the order of execution; without addresses, which the plan adds */
     int64_t n_steps;
 
     gi8i_place *places;
@@ -33,7 +34,7 @@ typedef struct gi8i_layout {
     size_t size; /* bytes of all memory: inputs, results, gaps and guards */
 
     /* For gi8_plan_stats. Guards count in memory_bytes only. */
-    int64_t n_in_place;
+    int64_t n_fused, n_in_place;
     size_t input_bytes, peak_bytes, total_bytes, memory_bytes;
 
     gi8_allocator allocator;
@@ -49,15 +50,5 @@ gi8_status gi8i_layout_create(gi8i_layout *layout, const gi8_graph *graph,
 
 /* Frees the layout's arrays and zeroes it; a zeroed layout is allowed. */
 void gi8i_layout_free(gi8i_layout *layout);
-
-/* The tensor whose memory `t` looks at: itself where it is no view. */
-static inline const gi8_tensor *gi8i_root(const gi8_tensor *t) {
-    return t->view_src != NULL ? t->view_src : t;
-}
-
-/* True where a backend computes `t`: it is neither a leaf nor a mere view. */
-static inline bool gi8i_is_computed(const gi8_tensor *t) {
-    return t->op != GI8_OP_NONE && (gi8_op_get_info(t->op)->flags & GI8_OP_IS_VIEW) == 0;
-}
 
 #endif

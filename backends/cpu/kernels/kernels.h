@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ggml-int8/gi8_backend_impl.h"
 #include "ggml-int8/gi8_panels.h"
 #include "gi8_cpu.h"
 
@@ -103,6 +104,23 @@ typedef void gi8i_unary_fn(gi8i_unary kind, float factor, const float *x, float 
 /* y = a + b or a * b; `repeat`: b has one element for all. */
 typedef void gi8i_binary_fn(bool multiply, const float *a, const float *b, bool repeat, float *y,
                             int64_t n);
+
+/* dst[m][n] = y[m][n] after `n_ops` operations, each as unary() or binary() computes it. dst may be
+ * the addends of an operation, with the same stride. */
+typedef struct gi8i_fused_op {
+    const float *other; /* added; NULL: the activation `kind` */
+    int64_t stride;     /* of the rows of `other`; 0: one row for all */
+    gi8i_unary kind;
+} gi8i_fused_op;
+typedef struct gi8i_fused_args {
+    const float *y;
+    float *dst;
+    int64_t y_stride, dst_stride;
+    int64_t n, m;
+    int n_ops;
+    gi8i_fused_op ops[GI8_MAX_FUSED];
+} gi8i_fused_args;
+typedef void gi8i_fused_fn(const gi8i_fused_args *args);
 
 /* One row: mean, then variance around it, in 16 lanes; gain and bias may be NULL. n >= 1. */
 typedef void gi8i_layer_norm_fn(const float *x, const float *gain, const float *bias, float eps,

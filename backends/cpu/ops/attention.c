@@ -98,4 +98,4 @@ static void run_attention(const gi8i_cpu_run *run, const gi8_step *step) {
     gi8i_pool_run(run->pool, q->ne[1] * job.n_tiles, gi8i_grain(cost, 65536), tiles, &job);
 }
 
-const gi8i_cpu_op gi8i_cpu_op_attention = {NULL, run_attention};
+const gi8i_cpu_op gi8i_cpu_op_attention = {.run = run_attention};

@@ -28,4 +28,4 @@ static void run_get_rows(const gi8i_cpu_run *run, const gi8_step *step) {
     gi8i_pool_run(run->pool, y->ne[1], gi8i_grain(y->ne[0], 16384), rows, (void *)(uintptr_t)step);
 }
 
-const gi8i_cpu_op gi8i_cpu_op_get_rows = {NULL, run_get_rows};
+const gi8i_cpu_op gi8i_cpu_op_get_rows = {.run = run_get_rows};

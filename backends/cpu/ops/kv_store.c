@@ -41,4 +41,4 @@ static void run_kv_store(const gi8i_cpu_run *run, const gi8_step *step) {
     gi8i_pool_run(run->pool, x->ne[2], gi8i_grain(x->ne[0] * x->ne[1], 16384), tokens, &job);
 }
 
-const gi8i_cpu_op gi8i_cpu_op_kv_store = {NULL, run_kv_store};
+const gi8i_cpu_op gi8i_cpu_op_kv_store = {.run = run_kv_store};

@@ -25,4 +25,4 @@ static void run_layer_norm(const gi8i_cpu_run *run, const gi8_step *step) {
     gi8i_pool_run(run->pool, gi8_nrows(x), gi8i_grain(x->ne[0], 8192), rows, &job);
 }
 
-const gi8i_cpu_op gi8i_cpu_op_layer_norm = {NULL, run_layer_norm};
+const gi8i_cpu_op gi8i_cpu_op_layer_norm = {.run = run_layer_norm};

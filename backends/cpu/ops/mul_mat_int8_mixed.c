@@ -3,7 +3,8 @@
  *
  *   quantize   each row of x to codes, and marks on the columns that hold an outlier
  *   outliers   x at those columns to a compact list; column mode: their codes to 0
- *   product    block by block of y: exact int8 sums, the outlier columns in double, one rounding
+ *   product    block by block of y: exact int8 sums, the outlier columns in double, one rounding,
+ *              and what is fused with the product
  *
  * Integers are exact and the rest is computed in double in one order (int8_finish, int8_outliers),
  * so that the result has the same bits with every kernel variant, number of threads and block size.
@@ -11,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "../cpu_impl.h"
+#include "fused.h"
 
 #define BLOCK_M 48 /* rows of x in a block of y */
 
@@ -22,7 +23,7 @@ typedef struct block_memory {
     _Alignas(64) double x[BLOCK_M * GI8I_OUTLIER_COLUMNS];
     _Alignas(64) double scale[GI8I_BLOCK_N];
     _Alignas(64) float bias[GI8I_BLOCK_N];
-    _Alignas(64) float y[GI8I_BLOCK_N];
+    _Alignas(64) float y[BLOCK_M * GI8I_BLOCK_N]; /* what is fused or another type than F32 */
     bool marked;    /* this thread has zeroed its marks */
     int64_t packed; /* the first row of w that is in this thread's panels; -1: none */
 } block_memory;
@@ -93,10 +94,10 @@ static void lay_out(mixed_job *job, layout *l, const gi8_tensor *node, int n_thr
     }
 }
 
-static size_t mixed_scratch_bytes(const gi8_tensor *node, int n_threads) {
+static size_t mixed_scratch_bytes(const gi8_step *step, int n_threads) {
     mixed_job job = {0};
     layout l = {0};
-    lay_out(&job, &l, node, n_threads);
+    lay_out(&job, &l, step->node, n_threads);
     return l.overflow ? SIZE_MAX : l.used;
 }
 
@@ -263,8 +264,12 @@ static const float *load_columns(const mixed_job *job, const block *b, block_mem
 }
 
 static void compute_block(const mixed_job *job, const block *b, int thread) {
+    const gi8_step *step = job->step;
     gi8_type out_type = job->params->out_type;
+    bool direct = out_type == GI8_TYPE_F32 && step->n_fused == 0;
+    const gi8i_cpu_block result = {b->m, b->rows, b->n, b->columns};
     block_memory *memory = job->blocks + thread;
+    gi8i_cpu_prefetch_block(step, &result);
     const float *bias = load_columns(job, b, memory);
     const int8_t *panels = load_panels(job, b, thread);
     sum_codes(job, b, panels, memory);
@@ -274,14 +279,17 @@ static void compute_block(const mixed_job *job, const block *b, int thread) {
     for (int64_t j = 0; j < b->rows; j++) {
         const double *out = job->n_outliers > 0 ? memory->out + j * GI8I_BLOCK_N : NULL;
         int64_t first = (b->m + j) * job->n + b->n;
-        void *dst = (char *)job->step->dst + (size_t)first * gi8_type_size(out_type);
-        float *y = out_type == GI8_TYPE_F32 ? dst : memory->y;
+        void *dst = (char *)step->dst + (size_t)first * gi8_type_size(out_type);
+        float *y = direct ? dst : memory->y + j * GI8I_BLOCK_N;
         job->run->kernels->int8_finish(memory->acc + j * GI8I_BLOCK_N, out,
                                        (double)job->absmax[b->m + j] / 127.0, memory->scale, bias,
                                        b->columns, y);
         if (out_type != GI8_TYPE_F32) {
             gi8_convert_from_fp32(out_type, y, b->columns, dst);
         }
+    }
+    if (step->n_fused > 0) {
+        gi8i_cpu_finish_block(job->run, step, &result, memory->y, GI8I_BLOCK_N);
     }
 }
 
@@ -325,4 +333,5 @@ static void run_mixed(const gi8i_cpu_run *run, const gi8_step *step) {
     gi8i_pool_run(run->pool, blocks_n * job.blocks_m, grain, compute_blocks, &job);
 }
 
-const gi8i_cpu_op gi8i_cpu_op_mul_mat_int8_mixed = {mixed_scratch_bytes, run_mixed};
+const gi8i_cpu_op gi8i_cpu_op_mul_mat_int8_mixed = {
+    .scratch_bytes = mixed_scratch_bytes, .run = run_mixed, .fuses = true};

@@ -78,8 +78,8 @@ static void tokens(void *arg, int64_t begin, int64_t end, int thread) {
     }
 }
 
-static size_t rope_scratch_bytes(const gi8_tensor *node, int n_threads) {
-    const gi8_rope_params *params = node->params;
+static size_t rope_scratch_bytes(const gi8_step *step, int n_threads) {
+    const gi8_rope_params *params = step->node->params;
     return (size_t)params->n_rot * (size_t)(n_threads + 1) * sizeof(float);
 }
 
@@ -101,4 +101,4 @@ static void run_rope(const gi8i_cpu_run *run, const gi8_step *step) {
     gi8i_pool_run(run->pool, x->ne[2], gi8i_grain(x->ne[0] * x->ne[1], 8192), tokens, &job);
 }
 
-const gi8i_cpu_op gi8i_cpu_op_rope = {rope_scratch_bytes, run_rope};
+const gi8i_cpu_op gi8i_cpu_op_rope = {.scratch_bytes = rope_scratch_bytes, .run = run_rope};

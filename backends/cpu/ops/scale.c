@@ -6,4 +6,4 @@ static void run_scale(const gi8i_cpu_run *run, const gi8_step *step) {
     gi8i_cpu_run_unary(run, step, GI8I_UNARY_SCALE, params->factor);
 }
 
-const gi8i_cpu_op gi8i_cpu_op_scale = {NULL, run_scale};
+const gi8i_cpu_op gi8i_cpu_op_scale = {.run = run_scale};

@@ -32,4 +32,4 @@ static void run_soft_max(const gi8i_cpu_run *run, const gi8_step *step) {
     gi8i_pool_run(run->pool, gi8_nrows(x), gi8i_grain(x->ne[0], 4096), rows, &job);
 }
 
-const gi8i_cpu_op gi8i_cpu_op_soft_max = {NULL, run_soft_max};
+const gi8i_cpu_op gi8i_cpu_op_soft_max = {.run = run_soft_max};

@@ -69,14 +69,22 @@ GI8_API gi8_status gi8_tensor_write(gi8_tensor *t, size_t offset, const void *da
 GI8_API gi8_status gi8_tensor_read(const gi8_tensor *t, size_t offset, void *data, size_t size,
                                    gi8_error *error);
 
-/* ---- plans ----------------------------------------------------------------------------------- */
+/* ---- plans -----------------------------------------------------------------------------------
+ * A plan executes steps. A step is a node, and with it up to three more that a backend computes on
+ * each element before it is stored: fused with a product, for instance, are the addition of its
+ * bias, an activation, the addition of a residual. A node is fused where it is an activation or a
+ * sum of F32, the only reader of a result that is no output, and where what is added, of the
+ * same shape or a row of ne[0], is there when the step runs. Of the terms of a sum that is so for
+ * the one computed last. Fusing changes no bit of a result.
+ */
 
 typedef struct gi8_plan_params {
-    bool no_reuse;  /* give every result memory of its own (to look at intermediate results) */
-    bool guard;     /* put guard bytes around every result and check them after each node; on in
+    bool no_reuse;  /* give every result memory of its own (to look at intermediate results), and
+                       fuse nothing */
+    bool guard;     /* put guard bytes around every result and check them after each step; on in
                        debug builds of the library whatever is said here; host backends only */
-    /* progress() is called before each node with the nodes done and their number, should_cancel()
-     * between nodes, where true stops the run with GI8_ERR_CANCELLED. Each may be NULL. They run in
+    /* progress() is called before each step with the steps done and their number, should_cancel()
+     * between steps, where true stops the run with GI8_ERR_CANCELLED. Each may be NULL. They run in
      * the thread that executes while it has the backend's turn: they must not execute plans of the
      * backend, which would wait for that turn for ever; gi8_backend_parallel() works, in order. */
     void (*progress)(void *user, int64_t done, int64_t total);
@@ -114,18 +122,19 @@ GI8_API void *gi8_plan_data(const gi8_plan *plan, const gi8_tensor *t);
 /* Computes. One thread at a time per plan; plans of one backend may be executed by several threads
  * and then take turns. GI8_ERR_CANCELLED: outputs and caches that the run writes are undefined, the
  * plan stays usable. GI8_ERR_DEVICE: also where guard bytes were overwritten; the sentence names
- * the node that did it. */
+ * the node that did it, the first and the last one where nodes are fused. */
 GI8_API gi8_status gi8_plan_execute(gi8_plan *plan, gi8_error *error);
 
-/* Stops the execution in progress, if any, at the next node; it does not touch later executions, so
+/* Stops the execution in progress, if any, at the next step; it does not touch later executions, so
  * what must not miss the gap between two of them belongs in should_cancel(). From any thread, or a
  * signal handler. */
 GI8_API void gi8_plan_cancel(gi8_plan *plan);
 
 /* What planning came to. Zeros for NULL. */
 typedef struct gi8_plan_stats {
-    int64_t n_steps;        /* nodes that are computed (views are not) */
-    int64_t n_in_place;     /* results that took over their source's memory */
+    int64_t n_steps;        /* nodes that are computed (views are not), without the fused ones */
+    int64_t n_fused;        /* nodes that are computed in the step of another one */
+    int64_t n_in_place;     /* results that took over the memory of a source */
     size_t input_bytes;     /* memory of inputs */
     size_t peak_bytes;      /* memory of results: the most that is alive at once, with alignment */
     size_t total_bytes;     /* what it would be without reuse */
