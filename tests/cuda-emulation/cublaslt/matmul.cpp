@@ -121,9 +121,6 @@ const char *floats_refused(const Problem &p) {
         !(p.d.type == CUDA_R_32F || p.d.type == p.a.type)) {
         return "float products take A and B of one type, C and D of that type or float32";
     }
-    if (p.a.type == CUDA_R_16BF && architecture() < 80) {
-        return "bfloat16 needs compute capability 8.0";
-    }
     if (p.product.epilogue != CUBLASLT_EPILOGUE_DEFAULT &&
         p.product.epilogue != CUBLASLT_EPILOGUE_BIAS) {
         return "this epilogue is not emulated";

@@ -134,7 +134,6 @@ void fill(cudaDeviceProp *p) {
 
 int device_count() { return settings().devices; }
 int current_device() { return chosen_device; }
-int architecture() { return settings().architecture->sm; }
 size_t capacity() { return settings().memory; }
 
 void reset_devices() {

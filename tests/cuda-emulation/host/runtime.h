@@ -52,7 +52,6 @@ template <typename F> cudaError_t api(const char *function, F body) {
 
 int device_count();
 int current_device();
-int architecture(); /* 80 for compute capability 8.0 */
 size_t capacity();  /* bytes of a device */
 void reset_devices();
 
