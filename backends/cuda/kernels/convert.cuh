@@ -5,7 +5,7 @@
  * the largest. BF16 has the range of fp32; rows that reach 2^127, where rounding might give Inf, are
  * halved. The factor is exact and is multiplied back in fp32:
  *   |error of y| <= u sum_k |w_k x_k| + v max |x| sum_k |w_k|   and what fp32 accumulation adds,
- * with u = 2^-11, v = 2^-38 for F16 and u = 2^-9, v = 0 for BF16. NaN and Inf stay what they are.
+ * with u = 2^-11, v = 2^-38 for F16 and u = 2^-8, v = 0 for BF16. NaN and Inf stay what they are.
  */
 #ifndef GI8I_CUDA_CONVERT_CUH
 #define GI8I_CUDA_CONVERT_CUH
