@@ -139,10 +139,10 @@ bool op_same_bits(gi8_type type, const void *a, const void *b, int64_t count) {
     return true;
 }
 
-static void run_on(op_case *c, gi8_backend *backend, const gi8_graph *graph, gi8_tensor *output,
-                   void *result) {
+static void run_on(op_case *c, gi8_backend *backend, const gi8_graph *graph, bool no_reuse,
+                   gi8_tensor *output, void *result) {
     gi8_error error = GI8_ERROR_INIT;
-    gi8_plan_params params = {.guard = true};
+    gi8_plan_params params = {.guard = true, .no_reuse = no_reuse};
     gi8_plan *plan = gi8_plan_create(backend, graph, &params, &error);
     if (plan == NULL) {
         fail_msg("%s: %s", gi8_backend_name(backend), error.message);
@@ -162,6 +162,9 @@ static void run_on(op_case *c, gi8_backend *backend, const gi8_graph *graph, gi8
         }
     }
     c->outliers = gi8_plan_get_outlier_stats(plan);
+    if (!no_reuse) {
+        c->stats = gi8_plan_get_stats(plan);
+    }
     size_t size = gi8_nbytes(output);
     if (size > 0) {
         const gi8_tensor *root = output->view_src != NULL ? output->view_src : output;
@@ -186,11 +189,12 @@ void *op_run(op_case *c, gi8_tensor *output) {
     void *first = calloc(1, size);
     void *other = calloc(1, size);
     assert_true(first != NULL && other != NULL);
-    for (int i = 0; i < n_backends; i++) {
-        run_on(c, backends[i], graph, output, i == 0 ? first : other);
+    for (int i = 0; i < 2 * n_backends; i++) {
+        bool no_reuse = i % 2 == 0;
+        run_on(c, backends[i / 2], graph, no_reuse, output, i == 0 ? first : other);
         if (i > 0 && !op_same_bits(root->type, first, other, count)) {
-            fail_msg("%s and %s differ", gi8_backend_name(backends[0]),
-                     gi8_backend_name(backends[i]));
+            fail_msg("%s without reuse and %s with%s differ", gi8_backend_name(backends[0]),
+                     gi8_backend_name(backends[i / 2]), no_reuse ? "out" : "");
         }
     }
     free(other);
