@@ -106,7 +106,7 @@ const char *integers_refused(const Problem &p) {
     if (p.a.ld % 4 != 0 || p.b.ld % 4 != 0 || p.c.ld % 4 != 0 || p.d.ld % 4 != 0) {
         return "int8 needs leading dimensions that are multiples of 4";
     }
-    if (p.a.stride % 4 != 0 || p.b.stride % 4 != 0) {
+    if (p.d.batch > 1 && (p.a.stride % 4 != 0 || p.b.stride % 4 != 0)) {
         return "int8 needs batch strides that are multiples of 4";
     }
     if (p.product.epilogue != CUBLASLT_EPILOGUE_DEFAULT) {
