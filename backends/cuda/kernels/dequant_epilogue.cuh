@@ -20,14 +20,12 @@ typedef struct gi8i_dequant_args {
 namespace {
 
 /* A block's part of the result, and what a thread has of it: 4 columns side by side, 8 rows. */
-enum {
-    DEQUANT_N = 128,
-    DEQUANT_M = 64,
-    DEQUANT_THREADS = 256,
-    DEQUANT_STEP = 32,            /* outlier columns, or units of four codes, in shared memory */
-    DEQUANT_W_ROW = DEQUANT_N + 4, /* words between rows there: fewer bank conflicts */
-    DEQUANT_X_ROW = DEQUANT_M + 4
-};
+constexpr int DEQUANT_N = 128;
+constexpr int DEQUANT_M = 64;
+constexpr int DEQUANT_THREADS = 256;
+constexpr int DEQUANT_STEP = 32; /* outlier columns, or units of four codes, in shared memory */
+constexpr int DEQUANT_W_ROW = DEQUANT_N + 4; /* words between rows there: fewer bank conflicts */
+constexpr int DEQUANT_X_ROW = DEQUANT_M + 4;
 
 /* Codes k to k + 3 of a row of length `end`, zeros behind it, from any address. */
 __device__ inline uint32_t four_bytes(const int8_t *row, int64_t k, int64_t end) {

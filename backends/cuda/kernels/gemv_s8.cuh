@@ -20,13 +20,11 @@
 
 #define GI8I_GEMV_MAX_M 4
 
-enum {
-    GI8I_GEMV_ROWS = 2,   /* rows of w that a warp computes at a time */
-    GI8I_GEMV_UNROLL = 2, /* loads of each row at a time */
-    GI8I_GEMV_WARPS = 16, /* of a block, at most */
-    GI8I_GEMV_LIST = 128, /* outlier columns in the list */
-    GI8I_GEMV_CHUNK = 256 /* columns at a time, where there are more */
-};
+static constexpr int GI8I_GEMV_ROWS = 2;    /* rows of w that a warp computes at a time */
+static constexpr int GI8I_GEMV_UNROLL = 2;  /* loads of each row at a time */
+static constexpr int GI8I_GEMV_WARPS = 16;  /* of a block, at most */
+static constexpr int GI8I_GEMV_LIST = 128;  /* outlier columns in the list */
+static constexpr int GI8I_GEMV_CHUNK = 256; /* columns at a time, where there are more */
 
 /* How the rows of w are shared among blocks and warps. */
 typedef struct gi8i_gemv_shape {
@@ -86,7 +84,6 @@ __device__ inline void gemv_outlier_values(const gi8i_gemv_args &args, const gem
 template <typename T, int M>
 __device__ inline void gemv_quantize(const gi8i_gemv_args &args, const gemv_x<M> &s,
                                      gi8i_row_max *warp_max, int *found) {
-    enum { AT_ONCE = 4 / M };
     int lane = threadIdx.x % 32;
     int n_warps = blockDim.x / 32;
     int n_k = static_cast<int>(args.k);
@@ -98,7 +95,7 @@ __device__ inline void gemv_quantize(const gi8i_gemv_args &args, const gemv_x<M>
         x[m] = static_cast<const T *>(gi8i_row(args.epilogue.x, m < args.m ? m : 0));
         max[m] = {0, 0};
     }
-#pragma unroll AT_ONCE
+#pragma unroll(4 / M)
     for (int k = 4 * threadIdx.x; k < n_k; k += 4 * blockDim.x) {
 #pragma unroll
         for (int m = 0; m < M; m++) {
@@ -130,7 +127,7 @@ __device__ inline void gemv_quantize(const gi8i_gemv_args &args, const gemv_x<M>
             s.scales[m] = factors.scale;
         }
     }
-#pragma unroll AT_ONCE
+#pragma unroll(4 / M)
     for (int k = 4 * threadIdx.x; k < n_k; k += 4 * blockDim.x) {
         bool outlier[4] = {};
 #pragma unroll
@@ -249,7 +246,9 @@ typedef struct gemv_weights {
 
 template <typename T, int M>
 __global__ void __launch_bounds__(32 * GI8I_GEMV_WARPS, 2) gemv_s8(gi8i_gemv_args args) {
-    enum { ROWS = GI8I_GEMV_ROWS, UNROLL = GI8I_GEMV_UNROLL, SUMS = ROWS * M };
+    constexpr int ROWS = GI8I_GEMV_ROWS;
+    constexpr int UNROLL = GI8I_GEMV_UNROLL;
+    constexpr int SUMS = ROWS * M;
     GI8I_DYNAMIC_SHARED(uint4, dynamic);
     GI8I_SHARED(gi8i_row_max, warp_max, GI8I_GEMV_WARPS * M);
     GI8I_SHARED(int32_t, partial, 2 * GI8I_GEMV_WARPS * SUMS);
@@ -404,10 +403,10 @@ gi8_status gemv_launch(const gi8i_cuda_run *run, const gi8i_gemv_shape &shape,
 } // namespace
 
 /* How to share the work; false where x does not fit in shared memory, or is so large that every
- * block would be busy quantizing. Chosen by a model of the bytes that the busiest multiprocessor
- * waits for: its rows of w, with what the last unit of each slice wastes; x, which comes from the
- * level-2 cache and counts half; and what starting a tile, and a barrier in it, costs in bytes at
- * some 25 a nanosecond. Not measured. */
+ * block would be busy quantizing. Chosen by a model of the time of the busiest multiprocessor, in
+ * bytes at some 25 a nanosecond: its rows of w, with what the last unit of each slice wastes; x,
+ * which comes from the level-2 cache and counts half; what starting a tile, and a barrier in it,
+ * costs; and half the latency of each step of loads. Not measured. */
 static inline bool gi8i_gemv_s8_shape(const gi8i_cuda_device *device, int64_t k, int64_t n,
                                       int64_t m, gi8i_gemv_shape *best) {
     if (k % 16 != 0 || m > GI8I_GEMV_MAX_M || (m > 1 && m * k > 32768)) {
@@ -438,7 +437,8 @@ static inline bool gi8i_gemv_s8_shape(const gi8i_cuda_device *device, int64_t k,
             int64_t on_one = gi8i_div_up<int64_t>(blocks, device->n_multiprocessors);
             int64_t row_bytes = gi8i_div_up<int64_t>(k, 512 * slices) * 512 * slices;
             int64_t tile_cost = tile_rows * row_bytes + (slices > 1 ? 2048 : 512);
-            int64_t cost = on_one * (per_block * tile_cost + 2 * k * m);
+            int64_t steps = gi8i_div_up<int64_t>(k, 512 * GI8I_GEMV_UNROLL * slices);
+            int64_t cost = on_one * (per_block * tile_cost + 2 * k * m) + per_block * steps * 8192;
             if (cost < best_cost && blocks <= INT32_MAX) {
                 best_cost = cost;
                 best->warps = warps;
