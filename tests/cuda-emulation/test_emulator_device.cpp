@@ -112,7 +112,7 @@ static __global__ void early_exit(int *out) {
 static void test_threads_may_end_early(void **state) {
     (void)state;
     std::vector<int> out(64);
-    run(early_exit, dim3(2), dim3(64), 0, out.data());
+    run(early_exit, dim3(1), dim3(64), 0, out.data());
     assert_int_equal(out[39], 1);
     assert_int_equal(out[40], 0);
 }

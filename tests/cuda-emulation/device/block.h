@@ -31,6 +31,7 @@ struct gi8emu_thread {
     gi8emu_state state;
     uint3 index;
     int shared_asked;       /* arrays of shared memory it has seen */
+    int barriers, warp_barriers; /* that it has come to */
     const char *waits_for;  /* while waiting: name and line of what for, lanes (0: the block) */
     gi8emu_site waits_at;
     unsigned waits_mask;
@@ -61,6 +62,7 @@ struct gi8emu_block {
     gi8emu_thread threads[gi8emu_max_threads];
     gi8emu_queue ready;
     int arrived, predicates, barrier_result; /* at the barrier */
+    int is_last;                             /* 1: of the blocks of its kernel */
     cudaError_t error;                       /* of the first thread that failed */
     gi8emu_fiber scheduler;
 };

@@ -26,8 +26,12 @@ void gi8emu_acquire(void *object) {
 #endif
 }
 
-static char fences; /* addresses for the race detector */
-static char warps[gi8emu_max_threads / gi8emu_lanes];
+/* Addresses for the race detector. Of two barriers one after the other each has its own: who comes
+ * to the second is not ordered before those who have yet to leave the first. The last block has
+ * others than those before it. */
+static char fences;
+static char block_barriers[2][2];
+static char warp_barriers[gi8emu_max_threads / gi8emu_lanes][2][2];
 
 void gi8emu_fence() {
     gi8emu_release(&fences);
@@ -78,7 +82,8 @@ int gi8emu_block_barrier(const char *what, int predicate, gi8emu_site at) {
     self->waits_for = what;
     self->waits_at = at;
     self->waits_mask = 0;
-    gi8emu_release(&block->arrived);
+    char *order = &block_barriers[block->is_last][self->barriers++ % 2];
+    gi8emu_release(order);
     if (block->arrived == block->n_threads) {
         int all[gi8emu_max_threads];
         for (int i = 0; i < block->n_threads; i++) {
@@ -90,7 +95,7 @@ int gi8emu_block_barrier(const char *what, int predicate, gi8emu_site at) {
         block->predicates = 0;
     }
     gi8emu_block_wait();
-    gi8emu_acquire(&block->arrived);
+    gi8emu_acquire(order);
     return block->barrier_result;
 }
 
@@ -108,8 +113,10 @@ void gi8emu_warp_meet(const char *what, unsigned mask, gi8emu_combine *combine, 
     self->waits_at = at;
     self->waits_mask = mask;
     self->operand = operand;
+    char *order = nullptr;
     if (barrier) {
-        gi8emu_release(&warps[warp]);
+        order = &warp_barriers[warp][block->is_last][self->warp_barriers++ % 2];
+        gi8emu_release(order);
     }
     /* is everybody there? */
     int met[gi8emu_lanes], n = 0;
@@ -145,6 +152,6 @@ void gi8emu_warp_meet(const char *what, unsigned mask, gi8emu_combine *combine, 
     }
     gi8emu_block_wait();
     if (barrier) {
-        gi8emu_acquire(&warps[warp]);
+        gi8emu_acquire(order);
     }
 }

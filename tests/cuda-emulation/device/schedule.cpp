@@ -16,7 +16,13 @@ gi8emu_block gi8emu_running;
 static std::mutex one_at_a_time;
 static gi8emu_fiber *stacks[gi8emu_max_threads]; /* stacks[0 .. n_free): free ones */
 static int n_free;
-static char grid_order; /* an address for the race detector: begin and end of a kernel */
+
+/* The race detector takes a fiber for a thread, so there each thread of a block keeps its own. The
+ * last block has others: what earlier blocks did is not ordered before it. */
+static gi8emu_fiber *fibers[2][gi8emu_max_threads];
+/* Addresses for the race detector: what is before a kernel is ordered before its threads, and these
+ * before what is after it; but not threads among each other, whatever turns they take. */
+static char kernel_begins, kernel_ends;
 
 /* ---- Queue ---- */
 
@@ -55,11 +61,7 @@ void gi8emu_queue::swap_front(unsigned random) {
 /* ---- Threads ---- */
 
 static gi8emu_fiber *take_stack(int thread) {
-    if (GI8EMU_TSAN) { /* a fiber per thread: two threads on one fiber never race */
-        return stacks[thread];
-    }
-    (void)thread;
-    return stacks[--n_free];
+    return GI8EMU_TSAN ? fibers[gi8emu_running.is_last][thread] : stacks[--n_free];
 }
 
 static void give_stack(gi8emu_fiber *fiber) {
@@ -116,9 +118,9 @@ static void thread_main() {
     gi8emu_fiber *fiber = block->threads[block->current].fiber;
     for (;;) {
         int self = block->current;
-        gi8emu_acquire(&grid_order);
+        gi8emu_acquire(&kernel_begins);
         block->kernel->body();
-        gi8emu_release(&grid_order);
+        gi8emu_release(&kernel_ends);
         block->threads[self].state = gi8emu_state::exited;
         block->threads[self].fiber = nullptr;
         block->n_exited++;
@@ -137,6 +139,7 @@ static void thread_main() {
 
 void gi8emu_block_wait() {
     gi8emu_block *block = &gi8emu_running;
+    gi8emu_release(&kernel_ends); /* for the case that it is given up */
     run_next(block->threads[block->current].fiber, next_thread(), false);
 }
 
@@ -151,6 +154,7 @@ void gi8emu_fail(int error, gi8emu_site at, const char *format, ...) {
                   gi8emu_kernel_name(block->kernel), blockIdx.x, blockIdx.y, blockIdx.z,
                   threadIdx.x, threadIdx.y, threadIdx.z, at.file, at.line, what);
     block->error = static_cast<cudaError_t>(error);
+    gi8emu_release(&kernel_ends);
     gi8emu_fiber *from = block->threads[block->current].fiber;
     make_current(-1);
     gi8emu_fiber_switch(from, &block->scheduler, true);
@@ -236,9 +240,7 @@ static void run_block(const gi8emu_kernel *kernel) {
         return;
     }
     begin_block(kernel);
-    gi8emu_release(&grid_order);
     run_next(&block->scheduler, next_thread(), false);
-    gi8emu_acquire(&grid_order);
     if (block->error == cudaSuccess && block->n_exited < block->n_threads) {
         report_deadlock();
     }
@@ -256,19 +258,31 @@ static void run_block(const gi8emu_kernel *kernel) {
     }
 }
 
+static gi8emu_fiber *make_stack() {
+    gi8emu_fiber *fiber = new (std::nothrow) gi8emu_fiber;
+    if (fiber != nullptr && !gi8emu_fiber_create(fiber)) {
+        delete fiber;
+        return nullptr;
+    }
+    return fiber;
+}
+
 /* Makes stacks for all threads of a block, once. */
 static bool make_stacks(int n_threads) {
     static int n_stacks;
     for (; n_stacks < n_threads; n_stacks++) {
-        gi8emu_fiber *fiber = new (std::nothrow) gi8emu_fiber;
-        if (fiber == nullptr || !gi8emu_fiber_create(fiber)) {
-            delete fiber;
-            return false;
-        }
         if (GI8EMU_TSAN) {
-            stacks[n_stacks] = fiber;
+            fibers[0][n_stacks] = make_stack();
+            fibers[1][n_stacks] = make_stack();
+            if (fibers[0][n_stacks] == nullptr || fibers[1][n_stacks] == nullptr) {
+                return false;
+            }
         } else {
-            stacks[n_free++] = fiber;
+            stacks[n_free] = make_stack();
+            if (stacks[n_free] == nullptr) {
+                return false;
+            }
+            n_free++;
         }
     }
     return true;
@@ -324,6 +338,7 @@ cudaError_t gi8emu_execute(const gi8emu_kernel *kernel) {
     gridDim = kernel->grid;
     gi8emu_fiber_of_thread(&block->scheduler);
     gi8emu_fault_begin();
+    gi8emu_release(&kernel_begins);
     uint64_t n_blocks = static_cast<uint64_t>(gridDim.x) * gridDim.y * gridDim.z;
     uint64_t random = gi8emu_random();
     for (uint64_t i = 0; i < n_blocks && block->error == cudaSuccess; i++) {
@@ -331,8 +346,10 @@ cudaError_t gi8emu_execute(const gi8emu_kernel *kernel) {
         blockIdx.x = static_cast<unsigned>(b % gridDim.x);
         blockIdx.y = static_cast<unsigned>(b / gridDim.x % gridDim.y);
         blockIdx.z = static_cast<unsigned>(b / gridDim.x / gridDim.y);
+        block->is_last = i == n_blocks - 1;
         run_block(kernel);
     }
+    gi8emu_acquire(&kernel_ends);
     gi8emu_fault_end();
     block->current = -1;
     return block->error;

@@ -76,11 +76,34 @@ bool gi8emu_shared_begin(size_t bytes) {
     return true;
 }
 
+#if GI8EMU_TSAN
+extern "C" {
+void AnnotateIgnoreWritesBegin(const char *file, int line);
+void AnnotateIgnoreWritesEnd(const char *file, int line);
+}
+#endif
+
+/* For the race detector an array is new memory: what another block has done there is no race. Fresh
+ * pages make it forget. */
+static void forget(char *from, const char *end) {
+#if GI8EMU_TSAN
+    from -= reinterpret_cast<uintptr_t>(from) % page;
+    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+    mmap(from, static_cast<size_t>(end - from), PROT_READ | PROT_WRITE,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+#else
+    (void)from;
+    (void)end;
+#endif
+}
+
 /* Makes the array at the end of its room. */
 static void make(array *made, const char *name, size_t bytes, size_t align, gi8emu_site at) {
     char *end = room(static_cast<int>(made - arrays)) + room_bytes;
     size_t taken = (bytes + align - 1) / align * align;
     *made = {name, end - taken, bytes, align, at};
+    forget(made->data - before_bytes, end);
     fill(made->data, end);
     fill(made->data - before_bytes, made->data);
 }
