@@ -39,8 +39,9 @@ reports() {
 
 set -- --expect with_imma=IMMA --expect with_hmma=HMMA --expect with_idp=IDP
 reports good.o '' --arch 75,90 "$@"
-reports local.o 'sm_75 with_local uses local memory
-sm_90 with_local uses local memory' "$@"
+reports local.o 'sm_75 with_local has LOCAL, which nobody expects
+sm_90 with_local has LOCAL, which nobody expects' "$@"
+reports local.o '' --expect 'with_local|with_none=LOCAL?' "$@"
 reports good.o 'no image for sm_80' --arch 75,80,90 "$@"
 reports good.o 'sm_75 with_none has no IMMA
 sm_90 with_none has no IMMA' --expect with_none=IMMA "$@"
