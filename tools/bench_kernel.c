@@ -67,8 +67,10 @@ typedef struct limit_samples {
 typedef struct kernel_run {
     const bench_kernel_options *options;
     size_t rotate_bytes;
-    gi8_backend *home; /* of the weights */
-    gi8_backend **backends; /* for each number of threads and instruction set */
+    gi8_backend *home; /* of the weights; a device that is not the host computes, too */
+    bool host;
+    int n_backends;
+    gi8_backend **backends; /* on the host for each number of threads and instruction set */
     kernel_row *rows;
     int64_t n_rows;
     double *seconds; /* of all rows */
@@ -85,30 +87,37 @@ static int n_threads_of(const kernel_run *r, int place) {
 
 /* ---- getting ready --------------------------------------------------------------------------- */
 
+static gi8_backend *create_backend(const kernel_run *r, int i, gi8_error *error) {
+    const bench_kernel_options *o = r->options;
+    gi8_cpu_isa isa = (gi8_cpu_isa)o->isa.values[i % o->isa.n];
+    bool limited = isa != GI8_CPU_ISA_COUNT;
+    if (limited && !gi8_cpu_isa_available(isa)) {
+        gi8_error_set(error, GI8_ERR_UNSUPPORTED,
+                      "--isa %s: this processor lacks it; its best is %s", gi8_cpu_isa_name(isa),
+                      gi8_cpu_isa_name(gi8_cpu_isa_best()));
+        return NULL;
+    }
+    gi8_cpu_params params = {
+        .n_threads = n_threads_of(r, i / o->isa.n), .limit_isa = limited, .isa = isa};
+    return gi8_cpu_backend_create(&params, error);
+}
+
 static gi8_status create_backends(kernel_run *r, gi8_error *error) {
     const bench_kernel_options *o = r->options;
-    r->home = gi8_cpu_backend_create(&(gi8_cpu_params){.n_threads = 1}, error);
-    r->backends = calloc((size_t)(o->common.threads.n * o->isa.n), sizeof *r->backends);
-    if (r->home == NULL || r->backends == NULL) {
-        return gi8_error_set(error, GI8_ERR_MEMORY, "no memory for %d backends",
-                             o->common.threads.n * o->isa.n);
+    r->home = tool_backend_create(o->common.device, 1, NULL, error);
+    if (r->home == NULL) {
+        return error->status;
     }
-    for (int i = 0; i < o->common.threads.n; i++) {
-        for (int j = 0; j < o->isa.n; j++) {
-            gi8_cpu_isa isa = (gi8_cpu_isa)o->isa.values[j];
-            bool limited = isa != GI8_CPU_ISA_COUNT;
-            if (limited && !gi8_cpu_isa_available(isa)) {
-                return gi8_error_set(error, GI8_ERR_UNSUPPORTED,
-                                     "--isa %s: this processor lacks it; its best is %s",
-                                     gi8_cpu_isa_name(isa), gi8_cpu_isa_name(gi8_cpu_isa_best()));
-            }
-            gi8_cpu_params params = {
-                .n_threads = n_threads_of(r, i), .limit_isa = limited, .isa = isa};
-            gi8_backend *backend = gi8_cpu_backend_create(&params, error);
-            if (backend == NULL) {
-                return error->status;
-            }
-            r->backends[i * o->isa.n + j] = backend;
+    r->host = gi8_backend_is_host(r->home);
+    r->n_backends = r->host ? o->common.threads.n * o->isa.n : 1;
+    r->backends = calloc((size_t)r->n_backends, sizeof *r->backends);
+    if (r->backends == NULL) {
+        return gi8_error_set(error, GI8_ERR_MEMORY, "no memory for %d backends", r->n_backends);
+    }
+    for (int i = 0; i < r->n_backends; i++) {
+        r->backends[i] = r->host ? create_backend(r, i, error) : r->home;
+        if (r->backends[i] == NULL) {
+            return error->status;
         }
     }
     return GI8_OK;
@@ -117,7 +126,7 @@ static gi8_status create_backends(kernel_run *r, gi8_error *error) {
 /* The rows of one operation on one weight. */
 static void add_rows(kernel_run *r, bench_op_kind op, bench_shape shape) {
     const bench_kernel_options *o = r->options;
-    int n_backends = o->common.threads.n * o->isa.n;
+    int n_backends = r->n_backends;
     int n_outliers = op == BENCH_OP_INT8 ? o->outliers.n : 1;
     for (int i = 0; i < o->m.n * n_outliers * n_backends; i++) {
         double percent = op == BENCH_OP_INT8 ? o->outliers.values[i / n_backends % n_outliers] : 0;
@@ -270,7 +279,8 @@ static void write_row(const kernel_run *r, kernel_row *row, bench_report *report
     bench_report_number(report, (double)row->n_outliers, "%lld", (long long)row->n_outliers);
     bench_report_text(report, int8 ? rule_names[r->options->rule] : "");
     bench_report_text(report, gi8_backend_name(row->backend));
-    bench_report_number(report, n_threads_of(r, row->threads), "%d", n_threads_of(r, row->threads));
+    int n_threads = r->host ? n_threads_of(r, row->threads) : 0;
+    bench_report_number(report, n_threads, "%d", n_threads);
     bench_report_number(report, row->n_copies, "%d", row->n_copies);
     bench_report_number(report, 1e6 * time.median, "%.2f us", 1e6 * time.median);
     bench_report_number(report, time.min, "%.2f - %.2f", 1e6 * time.min, 1e6 * time.max);
@@ -310,7 +320,7 @@ gi8_status bench_kernels(const bench_kernel_options *options, gi8_error *error) 
     if (status == GI8_OK) {
         status = create_rows(&r, error);
     }
-    if (status == GI8_OK && !options->no_limits) {
+    if (status == GI8_OK && r.host && !options->no_limits) { /* those of the host */
         r.limits = bench_limits_create(error);
         status = r.limits != NULL ? GI8_OK : error->status;
     }
@@ -325,7 +335,7 @@ gi8_status bench_kernels(const bench_kernel_options *options, gi8_error *error) 
     free(r.rates);
     free(r.seconds);
     free(r.rows);
-    for (int i = 0; r.backends != NULL && i < options->common.threads.n * options->isa.n; i++) {
+    for (int i = 0; r.backends != NULL && r.host && i < r.n_backends; i++) {
         gi8_backend_free(r.backends[i]);
     }
     free(r.backends);

@@ -8,7 +8,6 @@
 #include "bench_modes.h"
 #include "bench_report.h"
 #include "bench_stats.h"
-#include "gi8_cpu.h"
 #include "gptneox.h"
 #include "tool.h"
 
@@ -191,20 +190,26 @@ static gi8_status run_model(subject *s, const char *dir, gi8_error *error) {
     if (o->common.verbose) {
         fprintf(stderr, "%s: loading %s, weights in %s\n", s->name, dir, weight_names[s->weights]);
     }
-    gi8_backend *home = gi8_cpu_backend_create(NULL, error); /* the weights' */
+    gi8_backend *home = tool_backend_create(o->common.device, 0, NULL, error); /* the weights' */
     if (home == NULL) {
         return error->status;
     }
+    bool host = gi8_backend_is_host(home);
     gptneox_model_params params = {.weights = s->weights,
                                    .threshold = o->threshold,
                                    .outliers = (gi8_outliers)o->outliers,
                                    .quantize_head = o->quantize_head};
     s->model = gptneox_model_load(dir, home, &params, error);
     gi8_status status = s->model != NULL ? GI8_OK : error->status;
-    for (int i = 0; i < o->common.threads.n && status == GI8_OK; i++) {
+    if (status == GI8_OK && !host) {
+        s->n_threads = 0;
+        s->backend = home;
+        status = run_tests(s, error);
+    }
+    for (int i = 0; host && i < o->common.threads.n && status == GI8_OK; i++) {
         s->n_threads = (int)o->common.threads.values[i];
-        s->backend =
-            gi8_cpu_backend_create(&(gi8_cpu_params){.n_threads = s->n_threads}, error);
+        s->backend = tool_backend_create((tool_device){.kind = TOOL_DEVICE_CPU}, s->n_threads, NULL,
+                                         error);
         status = s->backend != NULL ? run_tests(s, error) : error->status;
         gi8_backend_free(s->backend);
     }

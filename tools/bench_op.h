@@ -11,7 +11,7 @@
 typedef struct bench_weights bench_weights;
 
 /* Makes copies of at least `rotate_bytes` together, 1 to 4096 of them; with rotate_bytes = 0 one.
- * `home`, a host backend that must outlive them, holds the memory. NULL: the library's statuses. */
+ * `home`, which must outlive them, holds the memory. NULL: the library's statuses. */
 bench_weights *bench_weights_create(gi8_backend *home, bench_op_kind kind, bench_shape shape,
                                     gi8_outliers rule, size_t rotate_bytes, gi8_error *error);
 void bench_weights_free(bench_weights *weights);

@@ -16,8 +16,10 @@
 /* The options that both command lines have, `common` being the first field of both structs. */
 #define COMMON(name) offsetof(bench_common, name)
 #define COMMON_OPTIONS                                                                             \
+    {0, "device", TOOL_DEVICE_ARGUMENT, TOOL_OPTION_TEXT, COMMON(device_name), 0, 0,               \
+     TOOL_DEVICE_HELP "\n(default: cpu)"},                                                         \
     {'t', "threads", "N", TOOL_OPTION_INT_LIST, COMMON(threads), 0, 1024,                          \
-     "threads; 0: one per core (default: 0)"},                                                     \
+     "threads of the CPU; 0: one per core (default: 0)"},                                          \
     {'r', "repetitions", "N", TOOL_OPTION_INT, COMMON(repetitions), 1, 100000,                     \
      "measurements of each row (default: 5)"},                                                     \
     {'o', "output", BENCH_FORMATS, TOOL_OPTION_CHOICE, COMMON(format), 0, 0,                       \
@@ -43,13 +45,16 @@ static void set_default(tool_list *list, double value) {
     }
 }
 
-static void complete_threads(tool_list *threads) {
+static gi8_status complete_common(bench_common *common, gi8_error *error) {
+    tool_list *threads = &common->threads;
     set_default(threads, 0);
     for (int i = 0; i < threads->n; i++) {
         if (threads->values[i] < 1) {
             threads->values[i] = gi8_cpu_available_cores();
         }
     }
+    const char *device = common->device_name != NULL ? common->device_name : "cpu";
+    return tool_device_parse(device, &common->device, error);
 }
 
 /* ---- models ---------------------------------------------------------------------------------- */
@@ -110,12 +115,12 @@ gi8_status bench_model_options_parse(bench_model_options *options, int argc, cha
     set_default(&options->n_gen, 128);
     set_default(&options->n_depth, 0);
     set_default(&options->weights, 0);
-    complete_threads(&options->common.threads);
-    if (!any_above_0(&options->n_prompt) && !any_above_0(&options->n_gen)) {
+    status = complete_common(&options->common, error);
+    if (status == GI8_OK && !any_above_0(&options->n_prompt) && !any_above_0(&options->n_gen)) {
         return gi8_error_set(error, GI8_ERR_ARGUMENT,
                              "there is nothing to measure: --n-prompt and --n-gen are 0");
     }
-    return GI8_OK;
+    return status;
 }
 
 void bench_model_options_print_help(void) {
@@ -237,7 +242,9 @@ gi8_status bench_kernel_options_parse(bench_kernel_options *options, int argc, c
     set_default(&options->outliers, 0);
     set_default(&options->ops, BENCH_OP_INT8);
     set_default(&options->isa, GI8_CPU_ISA_COUNT);
-    complete_threads(&options->common.threads);
+    if (status == GI8_OK) {
+        status = complete_common(&options->common, error);
+    }
     int64_t rows = bench_kernel_options_rows(options);
     if (status == GI8_OK && rows > MAX_SAMPLES / options->common.repetitions) {
         return gi8_error_set(error, GI8_ERR_ARGUMENT,

@@ -6,11 +6,14 @@
 #include <stdint.h>
 
 #include "ggml-int8/gi8_status.h"
+#include "tool_backend.h"
 #include "tool_options.h"
 
 /* What both have. */
 typedef struct bench_common {
-    tool_list threads;   /* each at least 1 */
+    const char *device_name; /* as given */
+    tool_device device;
+    tool_list threads;   /* of the CPU, each at least 1 */
     int32_t repetitions;
     int32_t format;      /* a bench_format */
     bool verbose;

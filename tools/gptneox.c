@@ -11,7 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "gi8_cpu.h"
 #include "gptneox.h"
 #include "gptneox_options.h"
 #include "tool.h"
@@ -20,6 +19,7 @@
 typedef struct program {
     gptneox_options options;
     gi8_backend *backend;
+    gi8_error no_cuda; /* why it is not a CUDA device */
     gptneox_model *model;
     gptneox_session *session;
     gptneox_sampler *sampler;
@@ -97,7 +97,6 @@ static bool on_load_progress(void *user, uint64_t done, uint64_t total) {
 
 static void print_configuration(const program *p, const char *dir) {
     const gptneox_config *c = gptneox_model_config(p->model);
-    fprintf(stderr, "backend: %s\n", gi8_backend_name(p->backend));
     fprintf(stderr, "model: %s\n", dir);
     fprintf(stderr, "layers: %" PRId32 " of %" PRId32 " heads, hidden %" PRId32
                     ", intermediate %" PRId32 ", %s residual\n",
@@ -114,6 +113,9 @@ static void print_summary(const program *p) {
     static const double MIB = 1024.0 * 1024.0;
     gptneox_footprint weights = gptneox_model_footprint(p->model);
     uint64_t cache = gptneox_session_kv_bytes(p->session);
+    const char *reason = p->no_cuda.message;
+    fprintf(stderr, "backend: %s%s%s\n", gi8_backend_name(p->backend),
+            reason[0] != '\0' ? "; " : "", reason);
     fprintf(stderr, "weights: %" PRIu64 " bytes (%.1f MiB), %.3f of the %" PRIu64 " in fp16\n",
             weights.weight_bytes, (double)weights.weight_bytes / MIB,
             weights.fp16_bytes > 0 ? (double)weights.weight_bytes / (double)weights.fp16_bytes : 0,
@@ -142,8 +144,7 @@ static bool should_cancel(void *user) {
 
 static gi8_status load(program *p, const char *dir, gi8_error *error) {
     const gptneox_options *o = &p->options;
-    gi8_cpu_params cpu = {.n_threads = o->n_threads};
-    p->backend = gi8_cpu_backend_create(&cpu, error);
+    p->backend = tool_backend_create(o->device, o->n_threads, &p->no_cuda, error);
     if (p->backend == NULL) {
         return error->status;
     }
@@ -405,7 +406,7 @@ static int run(program *p) {
 }
 
 int main(int argc, char **argv) {
-    program p = {.pending = -1};
+    program p = {.pending = -1, .no_cuda = GI8_ERROR_INIT};
     gi8_error error = GI8_ERROR_INIT;
     if (gptneox_options_parse(&p.options, argc, argv, &error) != GI8_OK) {
         fprintf(stderr, "gptneox: %s; --help lists the options\n", error.message);

@@ -26,8 +26,10 @@ static const tool_option specs[] = {
     {'c', "ctx-size", "N", TOOL_OPTION_INT, FIELD(n_ctx), 0, INT32_MAX,
      "context in tokens; 0: what the model was trained for\n"
      "(default: 0)"},
+    {0, "device", TOOL_DEVICE_ARGUMENT, TOOL_OPTION_TEXT, FIELD(device_name), 0, 0,
+     TOOL_DEVICE_HELP "\n(default: auto)"},
     {'t', "threads", "N", TOOL_OPTION_INT, FIELD(n_threads), 0, 1024,
-     "threads; 0: one per core (default: 0)"},
+     "threads of the CPU; 0: one per core (default: 0)"},
     {'s', "seed", "N", TOOL_OPTION_BIG_INT, FIELD(seed), -1, 9007199254740991.0,
      "random seed; -1: from the clock, and printed\n"
      "(default: -1)"},
@@ -70,6 +72,7 @@ gi8_status gptneox_options_parse(gptneox_options *options, int argc, char **argv
                                  gi8_error *error) {
     const gptneox_sampler_params sampler = GPTNEOX_SAMPLER_PARAMS_DEFAULT;
     *options = (gptneox_options){
+        .device_name = "auto",
         .n_predict = 128,
         .seed = -1,
         .temperature = sampler.temperature,
@@ -88,7 +91,7 @@ gi8_status gptneox_options_parse(gptneox_options *options, int argc, char **argv
         return gi8_error_set(error, GI8_ERR_ARGUMENT,
                              "--prompt and --file (%s) exclude each other", options->prompt_file);
     }
-    return GI8_OK;
+    return tool_device_parse(options->device_name, &options->device, error);
 }
 
 bool gptneox_options_print_help(void) {

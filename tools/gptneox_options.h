@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "ggml-int8/gi8_status.h"
+#include "tool_backend.h"
 
 /* What the command line asks for. Strings point into argv. */
 typedef struct gptneox_options {
@@ -13,6 +14,8 @@ typedef struct gptneox_options {
     const char *prompt;      /* NULL: none given */
     const char *prompt_file; /* NULL: none given; "-": standard input */
     int32_t n_predict;       /* -1: until the context is full */
+    const char *device_name; /* as given */
+    tool_device device;
     int32_t n_threads;       /* 0: one per core */
     int32_t n_ctx;           /* 0: the model's */
     int64_t seed;            /* -1: taken from the clock */

@@ -24,6 +24,10 @@ expect_error_like 'gptneox: *UTF-8*byte 2 *0xC0*'
 run 3 "$GPTNEOX" -c 4 -p 'one two three four five six seven eight'
 expect_error_like 'gptneox: the prompt has [0-9]* tokens, the context only 4 (--ctx-size sets it)'
 
+# --- devices: there is no 1000th, if this build knows CUDA at all ---
+run 3 "$GPTNEOX" --device cuda:1000 -p x
+expect_error_like 'gptneox: *[cC][uU][dD][aA]*'
+
 # --- models ---
 run 4 "$GPTNEOX" -m "$work/nothing" -p x
 expect_error_like "gptneox: *$work/nothing*No such file or directory*"

@@ -38,6 +38,10 @@ for option in temp top-p min-p repeat-penalty threshold; do
     done
 done
 
+for value in '' gpu CPU cuda: cuda:x cuda:-1 cuda:1x cuda:99999999999; do
+    refused "--device needs auto, cpu, cuda or cuda:N, not \"$value\"" "--device=$value"
+done
+
 refused '--n-predict is at least -1, not -2' -n -2
 refused '--n-predict is at most 2147483647, not 2147483648' -n 2147483648
 huge=99999999999999999999
