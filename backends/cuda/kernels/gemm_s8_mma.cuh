@@ -1,4 +1,4 @@
-/* gemm_s8_mma.cuh - y = epilogue(q w) for int8 codes with tensor cores, one template for all shapes.
+/* gemm_s8_mma.cuh - y = epilogue(q w) for int8 codes on tensor cores, one template for all shapes.
  *
  * A block computes a tile of BN columns of y (rows of w) by BM rows of y (rows of q). Rows of w are
  * the 16-row operand of the mma, rows of q the 8-column one, so that 5 rows of q waste little and
@@ -144,8 +144,8 @@ static __device__ inline void gi8i_gemm_s8_sum(const gi8i_gemm_s8_job &job, unsi
     }
 }
 
-/* Hands over this block's sums. True in the block that is the last one of the tile: acc is the whole
- * sum there. */
+/* Hands over this block's sums. True in the block that is the tile's last: acc is the whole sum
+ * there. */
 template <class T>
 static __device__ inline bool gi8i_gemm_s8_join(const gi8i_gemm_s8_job &job, uint32_t *before,
                                                 int32_t (&acc)[T::I][T::J][4]) {
@@ -193,10 +193,9 @@ static __device__ inline bool gi8i_gemm_s8_join(const gi8i_gemm_s8_job &job, uin
     return true;
 }
 
-/* Outlier columns first .. first + count - 1 to shared memory: weights of the tile as fp32, and what
- * they are multiplied with, for the rows of `slices` slices of 16 from `slice` on of each warp. Laid
- * out so that what a thread needs of a column is contiguous: of each warp's rows first those of its
- * own fragments. */
+/* Outlier columns first .. first + count - 1 to shared memory: the tile's weights as fp32, and what
+ * they are multiplied with, for the rows of `slices` slices of 16 from `slice` on of each warp.
+ * What a thread needs of a column, the rows of its own fragments, is contiguous. */
 template <class T>
 static __device__ inline void gi8i_gemm_s8_gather(const gi8i_gemm_s8_job &job, float *w, float *x,
                                                   int64_t n, int64_t m, int first, int count,
