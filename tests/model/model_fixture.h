@@ -99,4 +99,24 @@ static inline gptneox_session *fixture_session(const gptneox_model *model, int32
     return session;
 }
 
+/* What the tests of one small int8 model use, made and freed by cmocka's group functions. */
+typedef struct small_model {
+    gi8_backend *backend;
+    gptneox_model *model;
+    fixture reference;
+} small_model;
+
+static inline void small_model_load(small_model *m) {
+    m->backend = fixture_backend(1);
+    m->reference = fixture_load("parallel-f32");
+    m->model = fixture_model(m->reference.dir, m->backend, GPTNEOX_WEIGHTS_INT8,
+                             GI8_OUTLIERS_COLUMN);
+}
+
+static inline void small_model_free(small_model *m) {
+    gptneox_model_free(m->model);
+    gi8_backend_free(m->backend);
+    fixture_free(&m->reference);
+}
+
 #endif

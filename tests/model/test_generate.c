@@ -3,23 +3,17 @@
 
 #define MAX_TOKENS 64
 
-static gi8_backend *backend;
-static gptneox_model *model;
-static fixture reference;
+static small_model small;
 
 static int set_up(void **state) {
     (void)state;
-    backend = fixture_backend(1);
-    reference = fixture_load("parallel-f32");
-    model = fixture_model(reference.dir, backend, GPTNEOX_WEIGHTS_INT8, GI8_OUTLIERS_COLUMN);
+    small_model_load(&small);
     return 0;
 }
 
 static int tear_down(void **state) {
     (void)state;
-    gptneox_model_free(model);
-    gi8_backend_free(backend);
-    fixture_free(&reference);
+    small_model_free(&small);
     return 0;
 }
 
@@ -58,11 +52,11 @@ static void test_equals_steps_by_hand(void **state) {
     (void)state;
     gi8_error error = GI8_ERROR_INIT;
     enum { PROMPT = 5, N = 20 };
-    int32_t vocab = gptneox_model_config(model)->vocab_size;
-    int32_t eos = gptneox_model_config(model)->eos_token_id;
+    int32_t vocab = gptneox_model_config(small.model)->vocab_size;
+    int32_t eos = gptneox_model_config(small.model)->eos_token_id;
 
-    gptneox_session *by_hand = fixture_session(model, 40, 1, 0, GI8_TYPE_F16);
-    gptneox_batch batch = {.n_tokens = PROMPT, .tokens = reference.tokens};
+    gptneox_session *by_hand = fixture_session(small.model, 40, 1, 0, GI8_TYPE_F16);
+    gptneox_batch batch = {.n_tokens = PROMPT, .tokens = small.reference.tokens};
     assert_ok(gptneox_eval(by_hand, &batch, &error), error);
     int32_t expected[N];
     for (int i = 0; i < N; i++) {
@@ -78,12 +72,12 @@ static void test_equals_steps_by_hand(void **state) {
         assert_ok(gptneox_eval(by_hand, &batch, &error), error);
     }
 
-    gptneox_session *session = fixture_session(model, 40, 2, 0, GI8_TYPE_F16);
+    gptneox_session *session = fixture_session(small.model, 40, 2, 0, GI8_TYPE_F16);
     gptneox_sampler *sampler = greedy();
     collected c = {.stop_after = -1};
     gptneox_generate_params params = {1, N, true, NULL, collect, &c};
     gptneox_generate_result result;
-    assert_ok(gptneox_generate(session, sampler, reference.tokens, PROMPT, &params, &result,
+    assert_ok(gptneox_generate(session, sampler, small.reference.tokens, PROMPT, &params, &result,
                                &error),
               error);
     assert_int_equal(c.n, N);
@@ -113,12 +107,13 @@ static void test_equals_steps_by_hand(void **state) {
 static void test_context_full(void **state) {
     (void)state;
     gi8_error error = GI8_ERROR_INIT;
-    gptneox_session *session = fixture_session(model, 10, 1, 0, GI8_TYPE_F16);
+    gptneox_session *session = fixture_session(small.model, 10, 1, 0, GI8_TYPE_F16);
     gptneox_sampler *sampler = greedy();
     collected c = {.stop_after = -1};
     gptneox_generate_params params = {0, -1, true, NULL, collect, &c};
     gptneox_generate_result result;
-    assert_ok(gptneox_generate(session, sampler, reference.tokens, 6, &params, &result, &error),
+    assert_ok(gptneox_generate(session, sampler, small.reference.tokens, 6, &params, &result,
+                               &error),
               error);
     assert_int_equal(result.stop, GPTNEOX_STOP_CONTEXT);
     /* Four fit behind the prompt, and one more is known without being computed. */
@@ -127,7 +122,7 @@ static void test_context_full(void **state) {
 
     /* A prompt that does not fit is refused before anything is computed. */
     assert_ok(gptneox_session_truncate(session, 0, 4, &error), error);
-    assert_int_equal(gptneox_generate(session, sampler, reference.tokens, 7, &params, &result,
+    assert_int_equal(gptneox_generate(session, sampler, small.reference.tokens, 7, &params, &result,
                                       &error),
                      GI8_ERR_ARGUMENT);
     assert_non_null(
@@ -140,12 +135,13 @@ static void test_context_full(void **state) {
 static void test_nothing_to_generate(void **state) {
     (void)state;
     gi8_error error = GI8_ERROR_INIT;
-    gptneox_session *session = fixture_session(model, 10, 1, 0, GI8_TYPE_F16);
+    gptneox_session *session = fixture_session(small.model, 10, 1, 0, GI8_TYPE_F16);
     gptneox_sampler *sampler = greedy();
     gptneox_generate_params params = GPTNEOX_GENERATE_PARAMS_DEFAULT;
     params.max_tokens = 0;
     gptneox_generate_result result;
-    assert_ok(gptneox_generate(session, sampler, reference.tokens, 6, &params, &result, &error),
+    assert_ok(gptneox_generate(session, sampler, small.reference.tokens, 6, &params, &result,
+                               &error),
               error);
     assert_int_equal(result.n_generated, 0);
     assert_int_equal(result.pending_token, -1);
@@ -165,7 +161,7 @@ static void test_failed_prompt(void **state) {
     gi8_error error = GI8_ERROR_INIT;
     gptneox_session_params session_params = GPTNEOX_SESSION_PARAMS_DEFAULT;
     session_params.should_cancel = cancel;
-    gptneox_session *session = gptneox_session_create(model, &session_params, &error);
+    gptneox_session *session = gptneox_session_create(small.model, &session_params, &error);
     assert_ok(error.status, error);
     gptneox_sampler_params sampler_params = GPTNEOX_SAMPLER_PARAMS_DEFAULT;
     sampler_params.temperature = 0;
@@ -198,10 +194,10 @@ static bool any_text(void *user, const char *text, size_t size) {
 static void test_bad_arguments(void **state) {
     (void)state;
     gi8_error error = GI8_ERROR_INIT;
-    gptneox_session *session = fixture_session(model, 10, 1, 0, GI8_TYPE_F16);
+    gptneox_session *session = fixture_session(small.model, 10, 1, 0, GI8_TYPE_F16);
     gptneox_sampler *sampler = greedy();
     gptneox_generate_params params = GPTNEOX_GENERATE_PARAMS_DEFAULT;
-    const int32_t *tokens = reference.tokens;
+    const int32_t *tokens = small.reference.tokens;
     assert_int_equal(gptneox_generate(NULL, sampler, tokens, 1, &params, NULL, &error),
                      GI8_ERR_ARGUMENT);
     assert_int_equal(gptneox_generate(session, NULL, tokens, 1, &params, NULL, &error),

@@ -1,23 +1,17 @@
 /* test_session.c - what sessions refuse, and that a refusal changes nothing. */
 #include "model_fixture.h"
 
-static gi8_backend *backend;
-static gptneox_model *model;
-static fixture reference;
+static small_model small;
 
 static int set_up(void **state) {
     (void)state;
-    backend = fixture_backend(1);
-    reference = fixture_load("parallel-f32");
-    model = fixture_model(reference.dir, backend, GPTNEOX_WEIGHTS_INT8, GI8_OUTLIERS_COLUMN);
+    small_model_load(&small);
     return 0;
 }
 
 static int tear_down(void **state) {
     (void)state;
-    gptneox_model_free(model);
-    gi8_backend_free(backend);
-    fixture_free(&reference);
+    small_model_free(&small);
     return 0;
 }
 
@@ -34,10 +28,10 @@ static void refuse(gptneox_session *session, gptneox_batch batch, gi8_status sta
 
 static void test_bad_batches(void **state) {
     (void)state;
-    gptneox_session *session = fixture_session(model, 6, 2, 0, GI8_TYPE_F16);
+    gptneox_session *session = fixture_session(small.model, 6, 2, 0, GI8_TYPE_F16);
     gi8_error error = GI8_ERROR_INIT;
-    const int32_t *tokens = reference.tokens;
-    int32_t vocab = gptneox_model_config(model)->vocab_size;
+    const int32_t *tokens = small.reference.tokens;
+    int32_t vocab = gptneox_model_config(small.model)->vocab_size;
 
     gptneox_batch first = {.n_tokens = 4, .tokens = tokens};
     assert_ok(gptneox_eval(session, &first, &error), error);
@@ -90,16 +84,16 @@ static void test_bad_parameters(void **state) {
     assert_null(gptneox_session_create(NULL, &p, &error));
     assert_int_equal(error.status, GI8_ERR_ARGUMENT);
     p.n_ctx = -1;
-    assert_null(gptneox_session_create(model, &p, &error));
+    assert_null(gptneox_session_create(small.model, &p, &error));
     assert_int_equal(error.status, GI8_ERR_ARGUMENT);
     p.n_ctx = 8;
     p.kv_type = GI8_TYPE_BF16;
-    assert_null(gptneox_session_create(model, &p, &error));
+    assert_null(gptneox_session_create(small.model, &p, &error));
     assert_int_equal(error.status, GI8_ERR_TYPE);
     p.kv_type = GI8_TYPE_F32;
     p.n_ctx = INT32_MAX;
     p.n_sequences = INT32_MAX;
-    assert_null(gptneox_session_create(model, &p, &error));
+    assert_null(gptneox_session_create(small.model, &p, &error));
     assert_int_equal(error.status, GI8_ERR_MEMORY);
     assert_true(strlen(error.message) > 0);
     gptneox_session_free(NULL);
@@ -109,8 +103,8 @@ static void test_bad_parameters(void **state) {
 
 static void test_sizes(void **state) {
     (void)state;
-    const gptneox_config *c = gptneox_model_config(model);
-    gptneox_session *session = fixture_session(model, 10, 3, 0, GI8_TYPE_F32);
+    const gptneox_config *c = gptneox_model_config(small.model);
+    gptneox_session *session = fixture_session(small.model, 10, 3, 0, GI8_TYPE_F32);
     uint64_t expected = (uint64_t)c->num_hidden_layers * 2 * 3 * 10 * (uint64_t)c->hidden_size * 4;
     assert_int_equal(gptneox_session_n_ctx(session), 10);
     assert_int_equal(gptneox_session_n_sequences(session), 3);
@@ -119,7 +113,7 @@ static void test_sizes(void **state) {
                 expected + 64u * 2 * (uint64_t)c->num_hidden_layers);
     gptneox_session_free(session);
 
-    session = gptneox_session_create(model, NULL, NULL);
+    session = gptneox_session_create(small.model, NULL, NULL);
     assert_int_equal(gptneox_session_n_ctx(session), c->max_position_embeddings);
     gptneox_session_free(session);
 }
@@ -134,12 +128,12 @@ static bool cancel_at_zero(void *user) {
 
 static void test_cancel(void **state) {
     (void)state;
-    gptneox_session *plain = fixture_session(model, 16, 1, 0, GI8_TYPE_F16);
+    gptneox_session *plain = fixture_session(small.model, 16, 1, 0, GI8_TYPE_F16);
     gi8_error error = GI8_ERROR_INIT;
     gptneox_session_params p = {16, 1, 0, GI8_TYPE_F16, NULL, cancel_at_zero, NULL};
-    gptneox_session *session = gptneox_session_create(model, &p, &error);
+    gptneox_session *session = gptneox_session_create(small.model, &p, &error);
     assert_ok(error.status, error);
-    gptneox_batch batch = {.n_tokens = 8, .tokens = reference.tokens};
+    gptneox_batch batch = {.n_tokens = 8, .tokens = small.reference.tokens};
     int cancelled = 0;
     for (int at = 0;; at++) {
         countdown = at;
@@ -155,7 +149,7 @@ static void test_cancel(void **state) {
     error = (gi8_error)GI8_ERROR_INIT;
     assert_ok(gptneox_eval(plain, &batch, &error), error);
     assert_memory_equal(gptneox_logits(session, 7), gptneox_logits(plain, 7),
-                        (size_t)gptneox_model_config(model)->vocab_size * sizeof(float));
+                        (size_t)gptneox_model_config(small.model)->vocab_size * sizeof(float));
     gptneox_session_free(session);
     gptneox_session_free(plain);
 }
@@ -163,15 +157,15 @@ static void test_cancel(void **state) {
 /* More shapes of batches than a session keeps plans for. */
 static void test_many_shapes(void **state) {
     (void)state;
-    gptneox_session *session = fixture_session(model, 24, 1, 0, GI8_TYPE_F16);
+    gptneox_session *session = fixture_session(small.model, 24, 1, 0, GI8_TYPE_F16);
     gi8_error error = GI8_ERROR_INIT;
-    size_t row = (size_t)gptneox_model_config(model)->vocab_size * sizeof(float);
+    size_t row = (size_t)gptneox_model_config(small.model)->vocab_size * sizeof(float);
     float *first = malloc(row);
     assert_non_null(first);
     for (int round = 0; round < 2; round++) {
         for (int32_t n = 1; n <= 9; n++) {
             assert_ok(gptneox_session_truncate(session, 0, 0, &error), error);
-            gptneox_batch batch = {.n_tokens = n, .tokens = reference.tokens};
+            gptneox_batch batch = {.n_tokens = n, .tokens = small.reference.tokens};
             assert_ok(gptneox_eval(session, &batch, &error), error);
             if (n == 5 && round == 0) {
                 memcpy(first, gptneox_logits(session, n - 1), row);

@@ -88,8 +88,7 @@ static double fold(double x) {
     return x - floor(x);
 }
 
-static void compute(const gi8_step *step, void *dst, void *const *src) {
-    const gi8_tensor *node = step->node;
+static void compute(const gi8_tensor *node, void *dst, void *const *src) {
     unsigned flags = gi8_op_get_info(node->op)->flags;
     int64_t n = gi8_nelements(node);
     if (flags & GI8_OP_WRITES) {
@@ -118,6 +117,31 @@ static void compute(const gi8_step *step, void *dst, void *const *src) {
     }
 }
 
+/* Computes the nodes of a step one after another, each but the last one into memory of its own. */
+static void compute_step(const mock_backend *mock, const gi8_step *step) {
+    void *src[GI8_MAX_SRC] = {NULL};
+    for (int i = 0; i < GI8_MAX_SRC; i++) {
+        src[i] = step->src[i] != NULL ? mock_host_address(mock, step->src[i]) : NULL;
+    }
+    const gi8_tensor *node = step->node;
+    void *result = NULL; /* of the node before */
+    for (int i = 0; i <= step->n_fused; i++) {
+        bool last = i == step->n_fused;
+        void *to = last ? mock_host_address(mock, step->dst) : malloc(gi8_nbytes(node) + 1);
+        if (i > 0) {
+            const gi8_fused *fused = &step->fused[i - 1];
+            for (int s = 0; s < GI8_MAX_SRC; s++) {
+                bool is_other = fused->other != NULL && node->src[s] == fused->other;
+                src[s] = is_other ? mock_host_address(mock, fused->other_data) : result;
+            }
+        }
+        compute(node, to, src);
+        free(result);
+        result = last ? NULL : to;
+        node = last ? node : step->fused[i].node;
+    }
+}
+
 /* ---- the backend ----------------------------------------------------------------------------- */
 
 static mock_backend *mock_of(const gi8_backend *backend) {
@@ -143,6 +167,13 @@ static bool mock_supports(const gi8_backend *backend, const gi8_tensor *node, gi
         return false;
     }
     return true;
+}
+
+static bool mock_can_fuse(const gi8_backend *backend, const gi8_tensor *first,
+                          const gi8_tensor *next) {
+    (void)first;
+    (void)next;
+    return mock_of(backend)->fuses;
 }
 
 static void *mock_alloc(gi8_backend *backend, size_t size, gi8_error *error) {
@@ -215,14 +246,9 @@ static gi8_status mock_execute(gi8_backend *backend, gi8_plan_view *plan, gi8_er
         if (mock->on_step != NULL) {
             mock->on_step(mock->user, s);
         }
-        void *dst = mock_host_address(mock, step->dst);
-        void *src[GI8_MAX_SRC] = {NULL};
-        for (int i = 0; i < GI8_MAX_SRC; i++) {
-            src[i] = step->src[i] != NULL ? mock_host_address(mock, step->src[i]) : NULL;
-        }
-        compute(step, dst, src);
+        compute_step(mock, step);
         if (step->node == mock->overrun) {
-            ((unsigned char *)dst)[mock->overrun_offset] ^= 1;
+            ((unsigned char *)mock_host_address(mock, step->dst))[mock->overrun_offset] ^= 1;
         }
         plan->outliers.columns += 10;
         plan->outliers.outlier_columns += 1;
@@ -240,7 +266,7 @@ static void mock_release(gi8_backend *backend, gi8_plan_view *plan) {
 #define MOCK_VTABLE(HOST) \
     { \
         .free = mock_free, .name = mock_name, .is_host = HOST, .supports = mock_supports, \
-        .memory_alloc = mock_alloc, .memory_free = mock_release_memory, \
+        .can_fuse = mock_can_fuse, .memory_alloc = mock_alloc, .memory_free = mock_release_memory, \
         .memory_write = mock_write, .memory_read = mock_read, .plan_prepare = mock_prepare, \
         .plan_execute = mock_execute, .plan_release = mock_release \
     }

@@ -13,6 +13,7 @@ typedef struct mock_backend {
     const char *name;
     gi8_op refused_op;         /* supports() says no; GI8_OP_NONE: supports everything */
     int64_t fail_alloc_in;     /* memory_alloc() fails after so many more calls; -1: never */
+    bool fuses;                /* can_fuse() says yes */
     bool fail_prepare;
     const gi8_tensor *overrun; /* this node writes one byte outside its result */
     int64_t overrun_offset;    /* of that byte from the result's start */

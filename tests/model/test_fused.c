@@ -1,0 +1,57 @@
+/* test_fused.c - logits have the same bits whether products compute what follows them or not. */
+#include "model_fixture.h"
+
+#include "ggml-int8/gi8_backend_impl.h"
+
+/* All logits of the reference's tokens in one call, *n of them; freed with free(). */
+static float *logits_of(const char *name, gptneox_weight_type weights, bool fuse, size_t *n) {
+    gi8_backend *backend = fixture_backend(2);
+    const gi8_backend_vtable *vtable = backend->vtable;
+    gi8_backend_vtable apart = *vtable;
+    apart.can_fuse = NULL;
+    assert_non_null(vtable->can_fuse);
+    backend->vtable = fuse ? vtable : &apart;
+
+    fixture f = fixture_load(name);
+    gptneox_model *model = fixture_model(f.dir, backend, weights, GI8_OUTLIERS_COLUMN);
+    gptneox_session *session = fixture_session(model, 64, 1, 0, GI8_TYPE_F16);
+    bool all[64];
+    memset(all, true, sizeof all);
+    assert_true(f.n_tokens <= 64);
+    gptneox_batch batch = {.n_tokens = f.n_tokens, .tokens = f.tokens, .wants_logits = all};
+    gi8_error error = GI8_ERROR_INIT;
+    assert_ok(gptneox_eval(session, &batch, &error), error);
+    *n = (size_t)f.n_tokens * (size_t)gptneox_model_config(model)->vocab_size;
+    float *logits = malloc(*n * sizeof *logits);
+    assert_non_null(logits);
+    memcpy(logits, gptneox_logits(session, 0), *n * sizeof *logits);
+
+    gptneox_session_free(session);
+    gptneox_model_free(model);
+    backend->vtable = vtable;
+    gi8_backend_free(backend);
+    fixture_free(&f);
+    return logits;
+}
+
+static void test_same_bits(void **state) {
+    (void)state;
+    static const char *const names[] = {"parallel-f32", "sequential-head80-f16", "tied-silu-bf16"};
+    static const gptneox_weight_type weights[] = {GPTNEOX_WEIGHTS_F32, GPTNEOX_WEIGHTS_F16,
+                                                  GPTNEOX_WEIGHTS_INT8};
+    for (int name = 0; name < 3; name++) {
+        for (int w = 0; w < 3; w++) {
+            size_t n = 0;
+            float *fused = logits_of(names[name], weights[w], true, &n);
+            float *apart = logits_of(names[name], weights[w], false, &n);
+            assert_memory_equal(fused, apart, n * sizeof *fused);
+            free(fused);
+            free(apart);
+        }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
