@@ -1,0 +1,323 @@
+/* test_cuda_cublaslt.c - products through cuBLASLt against loops: types, strides between rows,
+ * batches, bias, algorithms chosen beforehand and not, capture. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <math.h>
+
+#include <cmocka.h>
+
+#include "cublaslt.h"
+#include "device.h"
+#include "test_seed.h"
+
+static gi8i_cuda_device device;
+static gi8i_cublaslt *lt;
+static cudaStream_t stream;
+
+static void assert_ok(gi8_status status, const gi8_error *error) {
+    if (status != GI8_OK) {
+        fail_msg("%s: %s", gi8_status_name(status), error->message);
+    }
+}
+
+static void assert_cuda(cudaError_t result) {
+    if (result != cudaSuccess) {
+        fail_msg("%s", cudaGetErrorString(result));
+    }
+}
+
+static int setup(void **state) {
+    (void)state;
+    gi8_cuda_device_info info;
+    gi8_error error = GI8_ERROR_INIT;
+    if (gi8i_cuda_device_open(0, &device, &info, &error) == GI8_OK) {
+        lt = gi8i_cublaslt_create(&device, &error);
+    }
+    if (lt == NULL || cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) != cudaSuccess) {
+        printf("%s\n", error.message);
+        return -1;
+    }
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    gi8i_cublaslt_free(lt);
+    return cudaStreamDestroy(stream) == cudaSuccess ? 0 : -1;
+}
+
+/* ---- operands -------------------------------------------------------------------------------- */
+
+/* An array on both sides. */
+typedef struct array {
+    gi8_type type;
+    int64_t n;
+    void *host;
+    void *on_device;
+} array;
+
+static array make_array(gi8_type type, int64_t n) {
+    array a = {type, n, calloc((size_t)n, gi8_type_size(type)), NULL};
+    assert_non_null(a.host);
+    assert_cuda(cudaMalloc(&a.on_device, (size_t)n * gi8_type_size(type)));
+    return a;
+}
+
+static void free_array(array *a) {
+    free(a->host);
+    assert_cuda(cudaFree(a->on_device));
+}
+
+static void copy_array(array *a, enum cudaMemcpyKind kind) {
+    size_t bytes = (size_t)a->n * gi8_type_size(a->type);
+    bool up = kind == cudaMemcpyHostToDevice;
+    assert_cuda(cudaMemcpyAsync(up ? a->on_device : a->host, up ? a->host : a->on_device, bytes,
+                                kind, stream));
+    assert_cuda(cudaStreamSynchronize(stream));
+}
+
+static double get(const array *a, int64_t i) {
+    switch (a->type) {
+    case GI8_TYPE_I8: return ((const int8_t *)a->host)[i];
+    case GI8_TYPE_I32: return ((const int32_t *)a->host)[i];
+    case GI8_TYPE_F16: return (double)gi8_fp16_to_fp32(((const uint16_t *)a->host)[i]);
+    case GI8_TYPE_BF16: return (double)gi8_bf16_to_fp32(((const uint16_t *)a->host)[i]);
+    default: return (double)((const float *)a->host)[i];
+    }
+}
+
+static array random_array(test_rng *rng, gi8_type type, int64_t n) {
+    array a = make_array(type, n);
+    for (int64_t i = 0; i < n; i++) {
+        float value = test_rng_float(rng, -1.0f, 1.0f);
+        switch (type) {
+        case GI8_TYPE_I8: ((int8_t *)a.host)[i] = (int8_t)test_rng_int(rng, -127, 127); break;
+        case GI8_TYPE_F16: ((uint16_t *)a.host)[i] = gi8_fp32_to_fp16(value); break;
+        case GI8_TYPE_BF16: ((uint16_t *)a.host)[i] = gi8_fp32_to_bf16(value); break;
+        default: ((float *)a.host)[i] = value; break;
+        }
+    }
+    copy_array(&a, cudaMemcpyHostToDevice);
+    return a;
+}
+
+static int64_t span(int64_t rows, int64_t row, int64_t ld, int64_t batch, int64_t stride) {
+    return (batch - 1) * stride + (rows - 1) * ld + row;
+}
+
+typedef enum run_mode { RUN_ALONE, PREPARED, CAPTURED } run_mode;
+
+/* One product, compared with loops in double. What lies between rows of y stays as it was. */
+static void check_product(test_rng *rng, const gi8i_cublaslt_shape *s, run_mode how) {
+    gi8_error error = GI8_ERROR_INIT;
+    const gi8_type out = s->type == GI8_TYPE_I8 ? GI8_TYPE_I32 : GI8_TYPE_F32;
+    array w = random_array(rng, s->type, span(s->n, s->k, s->ldw, s->batch, s->stride_w));
+    array x = random_array(rng, s->type, span(s->m, s->k, s->ldx, s->batch, s->stride_x));
+    array y = make_array(out, span(s->m, s->n, s->ldy, s->batch, s->stride_y));
+    array bias = random_array(rng, GI8_TYPE_F32, s->n);
+    const void *b = s->bias ? bias.on_device : NULL;
+    assert_true(gi8i_cublaslt_supports(s));
+    copy_array(&y, cudaMemcpyHostToDevice);
+    if (how != RUN_ALONE) {
+        assert_ok(gi8i_cublaslt_prepare(lt, s, w.on_device, x.on_device, b, y.on_device, stream,
+                                        &error),
+                  &error);
+    }
+    if (how == CAPTURED) {
+        cudaGraph_t graph = NULL;
+        cudaGraphExec_t executable = NULL;
+        assert_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+        assert_ok(
+            gi8i_cublaslt_run(lt, s, w.on_device, x.on_device, b, y.on_device, stream, &error),
+            &error);
+        assert_cuda(cudaStreamEndCapture(stream, &graph));
+        assert_cuda(cudaGraphInstantiate(&executable, graph, 0));
+        assert_cuda(cudaMemsetAsync(y.on_device, 0, (size_t)y.n * 4, stream));
+        for (int i = 0; i < 2; i++) {
+            assert_cuda(cudaGraphLaunch(executable, stream));
+        }
+        assert_cuda(cudaStreamSynchronize(stream));
+        assert_cuda(cudaGraphExecDestroy(executable));
+        assert_cuda(cudaGraphDestroy(graph));
+    } else {
+        assert_ok(
+            gi8i_cublaslt_run(lt, s, w.on_device, x.on_device, b, y.on_device, stream, &error),
+            &error);
+    }
+    copy_array(&y, cudaMemcpyDeviceToHost);
+    for (int64_t i = 0; i < s->batch; i++) {
+        for (int64_t m = 0; m < s->m; m++) {
+            for (int64_t n = 0; n < s->ldy && i * s->stride_y + m * s->ldy + n < y.n; n++) {
+                double sum = 0.0, size = 0.0;
+                for (int64_t k = 0; k < s->k && n < s->n; k++) {
+                    double term = get(&w, i * s->stride_w + n * s->ldw + k) *
+                                  get(&x, i * s->stride_x + m * s->ldx + k);
+                    sum += term;
+                    size += fabs(term);
+                }
+                sum += s->bias && n < s->n ? get(&bias, n) : 0.0;
+                double tolerance =
+                    s->type == GI8_TYPE_I8 ? 0.0 : (double)(s->k + 2) * 0x1p-23 * (size + 1.0);
+                double found = get(&y, i * s->stride_y + m * s->ldy + n);
+                if (!(fabs(found - sum) <= tolerance)) {
+                    fail_msg("(%d, %d) of %d: %g, expected %g", (int)m, (int)n, (int)i, found, sum);
+                }
+            }
+        }
+    }
+    free_array(&w);
+    free_array(&x);
+    free_array(&y);
+    free_array(&bias);
+}
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+static gi8i_cublaslt_shape packed(gi8_type type, int64_t k, int64_t n, int64_t m) {
+    return (gi8i_cublaslt_shape){
+        .type = type, .k = k, .n = n, .m = m, .ldw = k, .ldx = k, .ldy = n, .batch = 1};
+}
+
+static const gi8_type types[] = {GI8_TYPE_I8, GI8_TYPE_F16, GI8_TYPE_BF16, GI8_TYPE_F32};
+
+static void test_shapes(void **state) {
+    (void)state;
+    static const int64_t shapes[][3] = {
+        {4, 4, 1}, {64, 32, 5}, {36, 100, 8}, {128, 64, 17}, {260, 12, 33}};
+    test_rng rng = test_rng_seeded(1);
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+            for (int how = RUN_ALONE; how <= CAPTURED; how++) {
+                gi8i_cublaslt_shape s =
+                    packed(types[t], shapes[i][0], shapes[i][1], shapes[i][2]);
+                check_product(&rng, &s, (run_mode)how);
+                if (types[t] != GI8_TYPE_I8) {
+                    s.bias = true;
+                    check_product(&rng, &s, (run_mode)how);
+                }
+            }
+        }
+    }
+}
+
+/* Floats have no rule about multiples of 4. */
+static void test_odd_shapes(void **state) {
+    (void)state;
+    test_rng rng = test_rng_seeded(2);
+    for (size_t t = 1; t < sizeof types / sizeof *types; t++) {
+        gi8i_cublaslt_shape s = packed(types[t], 37, 13, 7);
+        check_product(&rng, &s, RUN_ALONE);
+        s = packed(types[t], 1, 1, 1);
+        check_product(&rng, &s, PREPARED);
+    }
+}
+
+static void test_rows_apart_and_batches(void **state) {
+    (void)state;
+    test_rng rng = test_rng_seeded(3);
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        gi8i_cublaslt_shape s = packed(types[t], 48, 20, 6);
+        s.ldw = 64;
+        s.ldx = 52;
+        s.ldy = 28;
+        check_product(&rng, &s, PREPARED);
+        s.batch = 3;
+        s.stride_w = 64 * 20;
+        s.stride_x = 52 * 6 + 16;
+        s.stride_y = 28 * 6 + 4;
+        check_product(&rng, &s, PREPARED);
+        s.stride_w = 0; /* all with the same weights */
+        check_product(&rng, &s, CAPTURED);
+    }
+}
+
+/* An algorithm chosen for one m serves the others of its power of two. */
+static void test_other_m(void **state) {
+    (void)state;
+    test_rng rng = test_rng_seeded(4);
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        gi8i_cublaslt_shape s = packed(types[t], 32, 16, 13);
+        check_product(&rng, &s, PREPARED);
+        const int64_t others[] = {9, 16};
+        for (int i = 0; i < 2; i++) {
+            s.m = others[i];
+            check_product(&rng, &s, RUN_ALONE);
+        }
+    }
+}
+
+static void test_supports(void **state) {
+    (void)state;
+    gi8i_cublaslt_shape s = packed(GI8_TYPE_I8, 64, 32, 3);
+    assert_true(gi8i_cublaslt_supports(&s));
+    static const struct {
+        int64_t k, n, ldw, ldx, ldy;
+    } wrong[] = {{62, 32, 64, 64, 32}, {64, 30, 64, 64, 32}, {64, 32, 66, 64, 32},
+                 {64, 32, 64, 67, 32}, {64, 32, 64, 64, 33}, {64, 32, 60, 64, 32},
+                 {64, 32, 64, 60, 32}, {64, 32, 64, 64, 28}, {0, 32, 64, 64, 32},
+                 {64, 0, 64, 64, 32},  {64, 32, (int64_t)1 << 31, 64, 32}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        s = packed(GI8_TYPE_I8, wrong[i].k, wrong[i].n, 3);
+        s.ldw = wrong[i].ldw;
+        s.ldx = wrong[i].ldx;
+        s.ldy = wrong[i].ldy;
+        assert_false(gi8i_cublaslt_supports(&s));
+    }
+    s = packed(GI8_TYPE_I8, 64, 32, 0);
+    assert_false(gi8i_cublaslt_supports(&s));
+    s = packed(GI8_TYPE_I8, 64, 32, 3);
+    s.bias = true;
+    assert_false(gi8i_cublaslt_supports(&s));
+    s = packed(GI8_TYPE_I8, 64, 32, 3);
+    s.batch = 2;
+    s.stride_w = 66;
+    assert_false(gi8i_cublaslt_supports(&s));
+    s = packed(GI8_TYPE_I32, 64, 32, 3);
+    assert_false(gi8i_cublaslt_supports(&s));
+    s = packed(GI8_TYPE_F16, 63, 31, 3);
+    s.bias = true;
+    assert_true(gi8i_cublaslt_supports(&s));
+}
+
+/* int8 has a rule about addresses, too, which the library itself checks. */
+static void test_sentence(void **state) {
+    (void)state;
+    gi8_error error = GI8_ERROR_INIT;
+    gi8i_cublaslt_shape s = packed(GI8_TYPE_I8, 62, 30, 3); /* refused by supports() */
+    test_rng rng = test_rng_seeded(5);
+    array w = random_array(&rng, GI8_TYPE_I8, 62 * 30);
+    array x = random_array(&rng, GI8_TYPE_I8, 62 * 3);
+    array y = make_array(GI8_TYPE_I32, 30 * 3);
+    gi8_status status =
+        gi8i_cublaslt_run(lt, &s, w.on_device, x.on_device, NULL, y.on_device, stream, &error);
+    if (status != GI8_OK) { /* a later cuBLASLt may do it */
+        assert_int_equal(status, GI8_ERR_UNSUPPORTED);
+        assert_non_null(strstr(error.message, "CUBLAS_STATUS_NOT_SUPPORTED"));
+    }
+    free_array(&w);
+    free_array(&x);
+    free_array(&y);
+}
+
+int main(void) {
+    gi8_error reason = GI8_ERROR_INIT;
+    if (gi8_cuda_device_count(&reason) == 0) {
+        printf("%s\n", reason.message);
+        return 77;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_odd_shapes),
+        cmocka_unit_test(test_rows_apart_and_batches),
+        cmocka_unit_test(test_other_m),
+        cmocka_unit_test(test_supports),
+        cmocka_unit_test(test_sentence),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
