@@ -171,7 +171,7 @@ static cuda_result run_on(gi8_backend *backend, cuda_build *build, const void *a
     const gi8_tensor *read = root->data != NULL ? root : output;
     size_t size = gi8_nbytes(read);
     cuda_result result = {read->type, (int64_t)(size / gi8_type_size(read->type)),
-                          calloc(1, size + 1)};
+                          calloc(1, size + 1), {0, 0}};
     void *again = calloc(1, size + 1);
     assert_true(result.bytes != NULL && again != NULL);
     for (int run = 0; run < 2; run++) {
@@ -180,6 +180,7 @@ static cuda_result run_on(gi8_backend *backend, cuda_build *build, const void *a
         read_result(plan, output, run == 0 ? result.bytes : again);
     }
     assert_memory_equal(result.bytes, again, size);
+    result.outliers = gi8_plan_get_outlier_stats(plan);
     free(again);
     gi8_plan_free(plan);
     for (int i = 0; i < c.n_leaves; i++) {

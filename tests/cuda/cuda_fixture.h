@@ -37,6 +37,7 @@ typedef struct cuda_result {
     gi8_type type;
     int64_t count;
     void *bytes;
+    gi8_outlier_stats outliers; /* of the last run */
 } cuda_result;
 
 /* cmocka group setup and teardown: the backends. */
