@@ -127,15 +127,19 @@ static gi8_status create_backends(kernel_run *r, gi8_error *error) {
 static void add_rows(kernel_run *r, bench_op_kind op, bench_shape shape) {
     const bench_kernel_options *o = r->options;
     int n_backends = r->n_backends;
-    int n_outliers = op == BENCH_OP_INT8 ? o->outliers.n : 1;
+    bool counted = o->outlier_columns.n > 0;
+    const tool_list *outliers = counted ? &o->outlier_columns : &o->outliers;
+    int n_outliers = op == BENCH_OP_INT8 ? outliers->n : 1;
+    double k = (double)shape.k;
     for (int i = 0; i < o->m.n * n_outliers * n_backends; i++) {
-        double percent = op == BENCH_OP_INT8 ? o->outliers.values[i / n_backends % n_outliers] : 0;
+        double share = op == BENCH_OP_INT8 ? outliers->values[i / n_backends % n_outliers] : 0;
+        double n = counted ? fmin(share, k) : k * share / 100;
         r->rows[r->n_rows++] = (kernel_row){
             .op = op,
             .shape = shape,
             .m = (int64_t)o->m.values[i / n_backends / n_outliers],
-            .outlier_percent = percent,
-            .n_outliers = llround((double)shape.k * percent / 100),
+            .outlier_percent = counted ? 100 * n / k : share,
+            .n_outliers = llround(n),
             .threads = i % n_backends / o->isa.n,
             .backend = r->backends[i % n_backends],
         };
@@ -275,7 +279,7 @@ static void write_row(const kernel_run *r, kernel_row *row, bench_report *report
     bench_report_number(report, (double)row->m, "%lld", (long long)row->m);
     bench_report_number(report, (double)row->shape.n, "%lld", (long long)row->shape.n);
     bench_report_number(report, (double)row->shape.k, "%lld", (long long)row->shape.k);
-    bench_report_number(report, row->outlier_percent, "%g %%", row->outlier_percent);
+    bench_report_number(report, row->outlier_percent, "%.3g %%", row->outlier_percent);
     bench_report_number(report, (double)row->n_outliers, "%lld", (long long)row->n_outliers);
     bench_report_text(report, int8 ? rule_names[r->options->rule] : "");
     bench_report_text(report, gi8_backend_name(row->backend));

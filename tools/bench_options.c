@@ -154,6 +154,8 @@ static const tool_option kernel_specs[] = {
     {0, "outliers", "P", TOOL_OPTION_FLOAT_LIST, KERNEL(outliers), 0, 100,
      "int8: columns of outliers, in percent of K; each row\n"
      "of activations has one in each (default: 0)"},
+    {0, "outlier-columns", "N", TOOL_OPTION_INT_LIST, KERNEL(outlier_columns), 0, GI8_INT8_MAX_K,
+     "their number instead; what exceeds K is K"},
     {0, "rule", "column|token", TOOL_OPTION_CHOICE, KERNEL(rule), 0, 0,
      "int8: outliers by column or token by token\n"
      "(default: column)"},
@@ -239,7 +241,13 @@ gi8_status bench_kernel_options_parse(bench_kernel_options *options, int argc, c
         set_default(&options->m, 1);
         options->m.values[options->m.n++] = 512;
     }
-    set_default(&options->outliers, 0);
+    if (options->outliers.n > 0 && options->outlier_columns.n > 0) {
+        return gi8_error_set(error, GI8_ERR_ARGUMENT,
+                             "--outliers and --outlier-columns exclude each other");
+    }
+    if (options->outlier_columns.n == 0) {
+        set_default(&options->outliers, 0);
+    }
     set_default(&options->ops, BENCH_OP_INT8);
     set_default(&options->isa, GI8_CPU_ISA_COUNT);
     if (status == GI8_OK) {
@@ -256,7 +264,8 @@ gi8_status bench_kernel_options_parse(bench_kernel_options *options, int argc, c
 
 int64_t bench_kernel_options_rows(const bench_kernel_options *options) {
     const bench_kernel_options *o = options;
-    return (int64_t)o->ops.n * o->n_shapes * o->m.n * o->outliers.n * o->isa.n *
+    int n_outliers = o->outliers.n + o->outlier_columns.n; /* one of them is 0 */
+    return (int64_t)o->ops.n * o->n_shapes * o->m.n * n_outliers * o->isa.n *
            o->common.threads.n; /* 2^42 at most */
 }
 

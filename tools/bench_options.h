@@ -59,6 +59,7 @@ typedef struct bench_kernel_options {
     bench_shape shapes[BENCH_MAX_SHAPES]; /* what --shape, or -N and -K, come to */
     int n_shapes;
     tool_list outliers; /* columns of outliers in percent of K */
+    tool_list outlier_columns; /* instead: their number, at most K of them */
     int32_t rule;       /* a gi8_outliers */
     tool_list isa;      /* of gi8_cpu_isa; GI8_CPU_ISA_COUNT: the best */
     tool_list ops;      /* of bench_op_kind */
