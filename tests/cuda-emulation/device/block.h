@@ -35,8 +35,20 @@ struct gi8emu_thread {
     const char *waits_for;  /* while waiting: name and line of what for, lanes (0: the block) */
     gi8emu_site waits_at;
     unsigned waits_mask;
-    void *operand;          /* what it has given to a meeting of its warp */
     int groups_closed;      /* of asynchronous copies */
+};
+
+/* A meeting of lanes to which some have come. */
+struct gi8emu_meeting {
+    unsigned mask, here;
+    int first; /* thread that came first */
+};
+
+struct gi8emu_warp {
+    unsigned gone; /* lanes that have exited, or do not exist */
+    int n_meetings;
+    gi8emu_meeting meetings[gi8emu_lanes]; /* each with another mask */
+    void *operands[gi8emu_lanes];          /* what lanes that wait have given */
 };
 
 /* Threads that are ready, in the order in which they will run. */
@@ -60,6 +72,7 @@ struct gi8emu_block {
     int n_exited;
     int current; /* thread that runs; -1: none */
     gi8emu_thread threads[gi8emu_max_threads];
+    gi8emu_warp warps[gi8emu_max_threads / gi8emu_lanes];
     gi8emu_queue ready;
     int arrived, predicates, barrier_result; /* at the barrier */
     int is_last;                             /* 1: of the blocks of its kernel */

@@ -13,7 +13,7 @@ void gi8emu_combine_shuffle(void *const operands[32], unsigned mask) {
     for (int l = 0; l < 32; l++) {
         if ((mask >> l & 1) != 0) {
             gi8emu_shuffle *to = operand_of<gi8emu_shuffle>(operands, l);
-            int source = to->source < 0 || operands[to->source] == nullptr ? l : to->source;
+            int source = to->source < 0 || (mask >> to->source & 1) == 0 ? l : to->source;
             to->result = operand_of<gi8emu_shuffle>(operands, source)->value;
         }
     }

@@ -99,54 +99,65 @@ int gi8emu_block_barrier(const char *what, int predicate, gi8emu_site at) {
     return block->barrier_result;
 }
 
-void gi8emu_warp_meet(const char *what, unsigned mask, gi8emu_combine *combine, void *operand,
-                      bool barrier, gi8emu_site at) {
+/* The meeting that the running thread comes to, after checks of its mask and its line. */
+static gi8emu_meeting *join(gi8emu_warp *warp, int lane, const char *what, unsigned mask,
+                            gi8emu_site at) {
     gi8emu_block *block = &gi8emu_running;
-    int current = block->current, warp = current / gi8emu_lanes, lane = current % gi8emu_lanes;
-    gi8emu_thread *self = &block->threads[current];
     if ((mask >> lane & 1) == 0) {
         gi8emu_fail(cudaErrorIllegalInstruction, at, "%s with mask %08x, which lacks the lane %d "
                     "that calls", what, mask, lane);
     }
+    if ((mask & warp->gone) != 0) {
+        int gone = __builtin_ctz(mask & warp->gone);
+        int thread = static_cast<int>(warp - block->warps) * gi8emu_lanes + gone;
+        gi8emu_fail(cudaErrorLaunchFailure, at, "%s with mask %08x, of which lane %d %s", what, mask,
+                    gone, thread >= block->n_threads ? "does not exist" : "has exited");
+    }
+    for (int i = 0; i < warp->n_meetings; i++) {
+        gi8emu_meeting *meeting = &warp->meetings[i];
+        if (meeting->mask != mask) {
+            continue;
+        }
+        const gi8emu_thread *other = &block->threads[meeting->first];
+        if (!same_place(other->waits_at, at) || strcmp(other->waits_for, what) != 0) {
+            gi8emu_fail(cudaErrorLaunchFailure, at,
+                        "divergent warp: %s, but lane %d is at %s:%d in %s", what,
+                        meeting->first % gi8emu_lanes, other->waits_at.file, other->waits_at.line,
+                        other->waits_for);
+        }
+        return meeting;
+    }
+    gi8emu_meeting *meeting = &warp->meetings[warp->n_meetings++];
+    *meeting = {mask, 0, block->current};
+    return meeting;
+}
+
+void gi8emu_warp_meet(const char *what, unsigned mask, gi8emu_combine *combine, void *operand,
+                      bool barrier, gi8emu_site at) {
+    gi8emu_block *block = &gi8emu_running;
+    int current = block->current, lane = current % gi8emu_lanes;
+    gi8emu_thread *self = &block->threads[current];
+    gi8emu_warp *warp = &block->warps[current / gi8emu_lanes];
+    gi8emu_meeting *meeting = join(warp, lane, what, mask, at);
+    meeting->here |= 1u << lane;
+    warp->operands[lane] = operand;
     self->state = gi8emu_state::waiting;
     self->waits_for = what;
     self->waits_at = at;
     self->waits_mask = mask;
-    self->operand = operand;
     char *order = nullptr;
     if (barrier) {
-        order = &warp_barriers[warp][block->is_last][self->warp_barriers++ % 2];
+        order = &warp_barriers[current / gi8emu_lanes][block->is_last][self->warp_barriers++ % 2];
         gi8emu_release(order);
     }
-    /* is everybody there? */
-    int met[gi8emu_lanes], n = 0;
-    void *operands[gi8emu_lanes] = {};
-    bool all = true;
-    for (int l = 0; l < gi8emu_lanes; l++) {
-        int i = warp * gi8emu_lanes + l;
-        if ((mask >> l & 1) == 0) {
-            continue;
-        }
-        const gi8emu_thread *thread = i < block->n_threads ? &block->threads[i] : nullptr;
-        if (thread == nullptr || thread->state == gi8emu_state::exited) {
-            gi8emu_fail(cudaErrorLaunchFailure, at, "%s with mask %08x, of which lane %d %s", what,
-                        mask, l, thread == nullptr ? "does not exist" : "has exited");
-        }
-        if (thread->state != gi8emu_state::waiting || thread->waits_mask != mask) {
-            all = false;
-            continue;
-        }
-        if (!same_place(thread->waits_at, at) || strcmp(thread->waits_for, what) != 0) {
-            gi8emu_fail(cudaErrorLaunchFailure, at,
-                        "divergent warp: %s, but lane %d is at %s:%d in %s", what, l,
-                        thread->waits_at.file, thread->waits_at.line, thread->waits_for);
-        }
-        met[n++] = i;
-        operands[l] = thread->operand;
-    }
-    if (all) {
+    if (meeting->here == mask) { /* the last */
         if (combine != nullptr) {
-            combine(operands, mask);
+            combine(warp->operands, mask);
+        }
+        *meeting = warp->meetings[--warp->n_meetings];
+        int met[gi8emu_lanes], n = 0;
+        for (unsigned left = mask; left != 0; left &= left - 1) {
+            met[n++] = current - lane + __builtin_ctz(left);
         }
         make_ready(met, n);
     }

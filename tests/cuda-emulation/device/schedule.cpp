@@ -123,6 +123,7 @@ static void thread_main() {
         gi8emu_release(&kernel_ends);
         block->threads[self].state = gi8emu_state::exited;
         block->threads[self].fiber = nullptr;
+        block->warps[self / gi8emu_lanes].gone |= 1u << self % gi8emu_lanes;
         block->n_exited++;
         int next = next_thread();
         if (next >= 0 && block->threads[next].fiber == nullptr && !GI8EMU_TSAN) {
@@ -214,6 +215,11 @@ static void begin_block(const gi8emu_kernel *kernel) {
     gi8emu_block *block = &gi8emu_running;
     block->n_exited = block->arrived = block->predicates = 0;
     block->ready.clear();
+    for (int i = 0; i * gi8emu_lanes < block->n_threads; i++) {
+        int lanes = block->n_threads - i * gi8emu_lanes;
+        block->warps[i].gone = lanes < gi8emu_lanes ? ~0u << lanes : 0;
+        block->warps[i].n_meetings = 0;
+    }
     bool backwards = gi8emu_current_schedule() == GI8EMU_LIFO;
     uint3 index = {0, 0, 0};
     for (int i = 0; i < block->n_threads; i++) {
