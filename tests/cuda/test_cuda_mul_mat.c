@@ -1,9 +1,9 @@
 /* test_cuda_mul_mat.c - the product with float weights on the CUDA backend against double, within
- * bounds that follow from its roundings; the CPU backend, on the same data, keeps the bounds of fp32.
+ * bounds that follow from its roundings; the CPU backend, on the same data, keeps those of fp32.
  *
- * With size = sum_k |w_k x_k|, fp32 sums in any order are within k 2^-24 size. More than four rows of
- * x are rounded to the type of 16-bit weights, which adds 2^-11 size + 2^-38 max |x| sum_k |w_k| for
- * F16 and 2^-8 size for BF16.
+ * With size = sum_k |w_k x_k|, fp32 sums in any order are within k 2^-24 size. More than four rows
+ * of x are rounded to the type of 16-bit weights, which adds 2^-11 size + 2^-38 max |x| sum_k |w_k|
+ * for F16 and 2^-8 size for BF16.
  */
 #include <float.h>
 #include <math.h>

@@ -138,8 +138,8 @@ static __device__ inline void gi8i_attend_keys(gi8i_softmax<D> &state, const flo
     }
 }
 
-/* Keys [begin, end) of one row by the whole block: a partial result of each warp to `parts` in shared
- * memory. */
+/* Keys [begin, end) of one row by the whole block: a partial result of each warp to `parts` in
+ * shared memory. */
 template <int D, int AHEAD>
 static __device__ inline void gi8i_attend_block(const gi8i_attention &a, int64_t head, int64_t t,
                                                 int64_t begin, int64_t end, float *parts) {
@@ -203,8 +203,8 @@ static __device__ inline void gi8i_attend_row(const gi8i_attention &a, int64_t h
     __syncthreads();
 }
 
-/* Block (row * n_splits + split). `parts` has [rows, n_splits] partial results and `done` a zero for
- * each row, which it is again afterwards; neither is used where n_splits is 1. */
+/* Block (row * n_splits + split). `parts` has [rows, n_splits] partial results and `done` a zero
+ * for each row, which it is again afterwards; neither is used where n_splits is 1. */
 template <int D>
 static __global__ void __launch_bounds__(GI8I_DECODE_THREADS, 3)
     gi8i_attention_decode(gi8i_attention a, int n_splits, float *parts, unsigned *done) {
@@ -246,7 +246,7 @@ static __global__ void __launch_bounds__(GI8I_DECODE_THREADS, 3)
     }
     __syncthreads();
     const int64_t n_parts = (n + share - 1) / share;
-    if (static_cast<int64_t>(before[0]) + 1 < n_parts) {
+    if (static_cast<int64_t>(before[0]) + 1 != n_parts) {
         return;
     }
     __threadfence();

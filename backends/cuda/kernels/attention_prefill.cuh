@@ -1,6 +1,6 @@
-/* attention_prefill.cuh - attention of many tokens over an F16 cache on the tensor cores: a block has
- * 64 tokens of one head and goes through tiles of keys and values in shared memory, with a running
- * maximum and sum for each token (FlashAttention-2, Dao 2023).
+/* attention_prefill.cuh - attention of many tokens over an F16 cache on the tensor cores: a block
+ * has 64 tokens of one head and goes through tiles of keys and values in shared memory, with a
+ * running maximum and sum for each token (FlashAttention-2, Dao 2023).
  *
  * Rounding. q is multiplied by a power of two of its row so that its largest entry lies in
  * [2^13, 2^14), and rounded to fp16: any finite q is taken, with 11 bits of every entry above 2^-28
@@ -11,8 +11,8 @@
  *
  * Tokens of a block may be of several sequences: those of one sequence are taken together, one
  * sequence after the other. A weight that is 0 because the token does not see the key must not meet
- * a NaN or an Inf: where such a value is in a tile that not all tokens see, they are computed one by
- * one in fp32 instead.
+ * a NaN or an Inf: where such a value is in a tile that not all tokens see, they are computed one
+ * by one in fp32 instead.
  */
 #ifndef GI8I_CUDA_ATTENTION_PREFILL_CUH
 #define GI8I_CUDA_ATTENTION_PREFILL_CUH
@@ -51,9 +51,9 @@ static __device__ inline float gi8i_stage_query(const float *query, float scale,
         const int d = lane + 32 * i;
         values[i] = d < D ? query[d] : 0.0f;
         const float size = fabsf(values[i]);
-        largest = size <= FLT_MAX ? fmaxf(largest, size) : largest; /* Inf and NaN stay what they are */
+        largest = size <= FLT_MAX ? fmaxf(largest, size) : largest; /* no Inf, no NaN */
     }
-    int exponent = 0; /* of the largest entry, and then of the factor 2^exponent that is split off */
+    int exponent = 0; /* of the largest entry, and then of the factor that is split off */
     frexpf(gi8i_warp_max(largest), &exponent);
     exponent = exponent < -86 ? -100 : exponent - 14;
     const float up = ldexpf(1.0f, -exponent);
@@ -272,7 +272,7 @@ static __global__ void __launch_bounds__(GI8I_PREFILL_THREADS, 2)
             gi8i_ldmatrix_x4(q[d], my_queries + lane % 16 * shape::STRIDE + d * 16 + lane / 16 * 8);
         }
     }
-    const int mine[2] = {warp * 16 + lane / 4, warp * 16 + lane / 4 + 8}; /* tokens of this thread */
+    const int mine[2] = {warp * 16 + lane / 4, warp * 16 + lane / 4 + 8}; /* tokens */
     const float factor[2] = {factors[mine[0]], factors[mine[1]]};
     __syncthreads();
 

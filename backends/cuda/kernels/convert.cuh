@@ -1,9 +1,9 @@
 /* convert.cuh - x to the 16-bit type of the weights for cuBLASLt, and its result to the step's.
  *
- * F16: a row is divided by a power of two so that its largest finite entry lies in [2^13, 2^14): any
- * row is taken, no product of finite weights overflows, and entries keep 11 bits down to 2^-28 of
- * the largest. BF16 has the range of fp32; rows that reach 2^127, where rounding might give Inf, are
- * halved. The factor is exact and is multiplied back in fp32:
+ * F16: a row is divided by a power of two so that its largest finite entry lies in [2^13, 2^14):
+ * any row is taken, no product of finite weights overflows, and entries keep 11 bits down to 2^-28
+ * of the largest. BF16 has the range of fp32; rows that reach 2^127, where rounding might give Inf,
+ * are halved. The factor is exact and is multiplied back in fp32:
  *   |error of y| <= u sum_k |w_k x_k| + v max |x| sum_k |w_k|   and what fp32 accumulation adds,
  * with u = 2^-11, v = 2^-38 for F16 and u = 2^-8, v = 0 for BF16. NaN and Inf stay what they are.
  */
