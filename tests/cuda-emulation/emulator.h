@@ -1,6 +1,6 @@
-/* emulator.h - what the two halves of the CUDA emulation, and the tests that use it, share. The host
- * half stands in for libcudart and libcublasLt: memory, streams, events, graphs. The device half runs
- * kernels: one fiber per CUDA thread, blocks one after the other. C and C++. */
+/* emulator.h - what the two halves of the CUDA emulation, and the tests that use it, share. The
+ * host half stands in for libcudart and libcublasLt: memory, streams, events, graphs. The device
+ * half runs kernels: one fiber per CUDA thread, blocks one after the other. C and C++. */
 #ifndef GI8EMU_EMULATOR_H
 #define GI8EMU_EMULATOR_H
 
@@ -14,8 +14,8 @@
 extern "C" {
 #endif
 
-/* A kernel with its launch configuration and copies of its arguments. Never changes once it is made:
- * it can be executed any number of times (graph replay). */
+/* A kernel with its launch configuration and copies of its arguments. Never changes once it is
+ * made: it can be executed any number of times (graph replay). */
 typedef struct gi8emu_kernel gi8emu_kernel;
 
 /* ---- The host half offers (called by the device half) ---- */
@@ -34,8 +34,8 @@ cudaError_t gi8emu_note_error(cudaError_t error);
 bool gi8emu_is_device(const void *address);
 
 /* ---- The host half offers (to tests) ----
- * The devices are what the environment says: GI8_EMU_DEVICES (how many; 1), GI8_EMU_SM (75, 80, 86, 89
- * or 90; 80) and GI8_EMU_MEMORY (bytes of each; 4 GiB). */
+ * The devices are what the environment says: GI8_EMU_DEVICES (how many; 1), GI8_EMU_SM (75, 80, 86,
+ * 89 or 90; 80) and GI8_EMU_MEMORY (bytes of each; 4 GiB). */
 
 /* Forgets everything: memory, streams, events, graphs, descriptors, errors, counts, injected
  * failures. Reads the environment again. */
@@ -60,8 +60,8 @@ bool gi8emu_memory_is_intact(void);
 
 /* Runs all blocks of `kernel` and returns cudaSuccess, or cudaErrorLaunchFailure,
  * cudaErrorIllegalAddress, cudaErrorIllegalInstruction, cudaErrorMisalignedAddress,
- * cudaErrorInvalidValue with a sentence in gi8emu_message(). Device memory may be half written then,
- * as on a device. Calls from several OS threads run one after the other. */
+ * cudaErrorInvalidValue with a sentence in gi8emu_message(). Device memory may be half written
+ * then, as on a device. Calls from several OS threads run one after the other. */
 cudaError_t gi8emu_execute(const gi8emu_kernel *kernel);
 
 /* A second kernel like the first; NULL where there is no memory. */

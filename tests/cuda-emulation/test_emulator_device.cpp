@@ -1,4 +1,4 @@
-/* test_emulator_device.cpp - what kernels may use of CUDA, in the emulation, against plain loops. */
+/* test_emulator_device.cpp - what kernels may use of CUDA, on the emulation, beside plain loops. */
 #include "emulator_test.h"
 
 #include <cuda_bf16.h>

@@ -159,8 +159,8 @@ static void test_missing_wait(void **state) {
     });
 }
 
-/* Whose last block sums what all have written. Numbers are right without the fence, as blocks run one
- * after the other; only a race detector sees it. */
+/* Whose last block sums what all have written. Numbers are right without the fence, as blocks run
+ * one after the other; only a race detector sees it. */
 template <bool FENCE> static __global__ void last_sums(int *parts, unsigned *done, int *sum) {
     if (threadIdx.x == 0) {
         parts[blockIdx.x] = 2;

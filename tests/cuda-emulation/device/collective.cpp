@@ -151,8 +151,8 @@ static float half_to_float(uint32_t bits) {
     if (magnitude >= 0x7c00u) { /* infinity, NaN */
         return gi8emu_bits<float>(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);
     }
-    /* as a float with the half's exponent, which is 112 too small; a power of two sets it right, and
-     * makes subnormals normal */
+    /* as a float with the half's exponent, which is 112 too small; a power of two sets it right,
+     * and makes subnormals normal */
     return gi8emu_bits<float>(sign | magnitude << 13) * 0x1p112f;
 }
 

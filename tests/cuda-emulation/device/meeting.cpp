@@ -110,8 +110,8 @@ static gi8emu_meeting *join(gi8emu_warp *warp, int lane, const char *what, unsig
     if ((mask & warp->gone) != 0) {
         int gone = __builtin_ctz(mask & warp->gone);
         int thread = static_cast<int>(warp - block->warps) * gi8emu_lanes + gone;
-        gi8emu_fail(cudaErrorLaunchFailure, at, "%s with mask %08x, of which lane %d %s", what, mask,
-                    gone, thread >= block->n_threads ? "does not exist" : "has exited");
+        gi8emu_fail(cudaErrorLaunchFailure, at, "%s with mask %08x, of which lane %d %s", what,
+                    mask, gone, thread >= block->n_threads ? "does not exist" : "has exited");
     }
     for (int i = 0; i < warp->n_meetings; i++) {
         gi8emu_meeting *meeting = &warp->meetings[i];

@@ -1,6 +1,6 @@
-/* shared.cpp - the shared memory of a block. Each array has a room of its own and ends at a page that
- * may not be touched; what lies before it and the few bytes behind it that alignment needs are looked
- * at when the block has ended. */
+/* shared.cpp - the shared memory of a block. Each array has a room of its own and ends at a page
+ * that may not be touched; what lies before it and the few bytes behind it that alignment needs are
+ * looked at when the block has ended. */
 #include "block.h"
 
 #include <stdio.h>
@@ -24,7 +24,7 @@ struct array {
     gi8emu_site at;
 };
 
-static char *rooms;                  /* max_arrays + 1 rooms, a forbidden page before and after each */
+static char *rooms; /* max_arrays + 1 of them, a forbidden page before and after each */
 static array arrays[max_arrays + 1]; /* the last: the dynamic one */
 static int n_arrays;
 static array *const dynamic = &arrays[max_arrays];
@@ -179,9 +179,9 @@ const char *gi8emu_shared_describe(const void *address) {
         const array *one = &arrays[i];
         if (one->data != nullptr && byte >= room(i) - page / 2 &&
             byte < room(i) + room_bytes + page) {
-            long offset = byte < one->data ? static_cast<long>(one->data - byte)
-                                           : static_cast<long>(byte - one->data - one->bytes);
-            snprintf(text, sizeof text, "%ld bytes %s shared array %s of %zu bytes (%s:%d)", offset,
+            ptrdiff_t offset = byte < one->data ? one->data - byte
+                                                : byte - (one->data + one->bytes);
+            snprintf(text, sizeof text, "%td bytes %s shared array %s of %zu bytes (%s:%d)", offset,
                      byte < one->data ? "before" : "behind", one->name, one->bytes, one->at.file,
                      one->at.line);
             return text;

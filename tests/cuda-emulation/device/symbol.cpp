@@ -1,5 +1,5 @@
-/* symbol.cpp - names of kernels, from the symbol table of the file that holds them: most are static,
- * so the dynamic linker does not know them. */
+/* symbol.cpp - names of kernels, from the symbol table of the file that holds them: most are
+ * static, so the dynamic linker does not know them. */
 #include "block.h"
 
 #include <cxxabi.h>

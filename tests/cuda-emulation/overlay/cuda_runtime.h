@@ -1,5 +1,6 @@
-/* cuda_runtime.h - stands in front of the toolkit's header of this name where .cu files are compiled
- * as C++ for the CUDA emulation: the toolkit's types and runtime functions, and CUDA's language. */
+/* cuda_runtime.h - stands in front of the toolkit's header of this name where .cu files are
+ * compiled as C++ for the CUDA emulation: the toolkit's types and runtime functions, and CUDA's
+ * language. */
 #ifndef GI8EMU_CUDA_RUNTIME_H
 #define GI8EMU_CUDA_RUNTIME_H
 
@@ -15,7 +16,7 @@
 #include <library_types.h>
 #include <vector_functions.h>
 
-/* The toolkit defines __global__, __device__, __host__, __shared__ and the like to nothing already. */
+/* The toolkit defines __global__, __device__, __host__ and the like to nothing already. */
 #define __launch_bounds__(...)
 
 #include <gi8emu_device.h>

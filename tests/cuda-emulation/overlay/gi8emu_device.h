@@ -1,5 +1,5 @@
-/* gi8emu_device.h - what kernels see of the emulation: indices, source lines, shared memory, and the
- * meeting points that barriers and warp instructions are made of. */
+/* gi8emu_device.h - what kernels see of the emulation: indices, source lines, shared memory, and
+ * the meeting points that barriers and warp instructions are made of. */
 #ifndef GI8EMU_DEVICE_H
 #define GI8EMU_DEVICE_H
 

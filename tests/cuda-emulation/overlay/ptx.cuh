@@ -1,6 +1,6 @@
 /* ptx.cuh - the functions of backends/cuda/ptx/ptx.cuh for the emulation; that file says what they
- * do. Here instructions of a warp are meeting points, addresses are checked, and asynchronous copies
- * land at the last moment. */
+ * do. Here instructions of a warp are meeting points, addresses are checked, and asynchronous
+ * copies land at the last moment. */
 #ifndef GI8I_CUDA_PTX_CUH
 #define GI8I_CUDA_PTX_CUH
 
