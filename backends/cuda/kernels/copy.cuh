@@ -30,7 +30,7 @@ template <typename Unit> struct gi8i_copy_rows {
 };
 
 /* The same with conversion. */
-template <typename From, typename To> struct gi8i_convert_rows {
+template <typename From, typename To> struct gi8i_copy_converting {
     gi8i_rows_at src, dst;
 
     struct place {
@@ -102,7 +102,7 @@ static gi8_status gi8i_launch_converting_copy(const gi8i_copy *c, gi8_error *err
     if (c->n_rows == 0) {
         return gi8i_launch_elements<From, To>(c, error);
     }
-    gi8i_convert_rows<From, To> f = {c->from, c->to};
+    gi8i_copy_converting<From, To> f = {c->from, c->to};
     return gi8i_launch_each_unit(c->name, c->run, f, c->n_rows,
                                  gi8i_div_up<int64_t>(c->from.at.ne[0], 4), error);
 }
