@@ -173,7 +173,7 @@ __device__ inline void list_columns(const gi8i_row_quant_args &args, int32_t *su
     }
     if (threadIdx.x == 0) {
         *args.n_columns = total;
-        *args.blocks_done = 0;
+        atomicExch(args.blocks_done, 0u); /* atomic, as the other blocks' additions are */
         *args.counted += static_cast<unsigned long long>(total);
     }
 }
