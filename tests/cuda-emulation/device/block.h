@@ -85,7 +85,6 @@ extern gi8emu_block gi8emu_running;
 void gi8emu_block_wait();
 gi8emu_schedule gi8emu_current_schedule();
 uint64_t gi8emu_random(); /* of the schedule's sequence */
-uint64_t gi8emu_seed();
 
 /* shared.cpp */
 bool gi8emu_shared_begin(size_t dynamic_bytes); /* false: no memory */

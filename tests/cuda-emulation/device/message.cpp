@@ -41,11 +41,6 @@ gi8emu_schedule gi8emu_current_schedule() {
     return schedule;
 }
 
-uint64_t gi8emu_seed() {
-    read_environment();
-    return seed;
-}
-
 void gi8emu_set_schedule(gi8emu_schedule wanted, uint64_t wanted_seed) {
     schedule = wanted;
     seed = state = wanted_seed;

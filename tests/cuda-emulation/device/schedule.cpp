@@ -3,11 +3,11 @@
 #include "block.h"
 
 #include <mutex>
+#include <new>
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
