@@ -364,6 +364,25 @@ static void test_no_device(void **state) {
     assert_int_equal(gi8_cuda_device_count(NULL), 1);
 }
 
+static void test_old_device(void **state) {
+    (void)state;
+    setenv("GI8_EMU_SM", "70", 1);
+    gi8emu_reset();
+    gi8_error error = GI8_ERROR_INIT;
+    gi8_cuda_device_info info;
+    assert_int_equal(gi8_cuda_get_device_info(0, &info, &error), GI8_OK);
+    assert_null(gi8_cuda_backend_create(NULL, &error));
+    assert_int_equal(error.status, GI8_ERR_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "7.0, expected 7.5 or newer"));
+    setenv("GI8_EMU_SM", "75", 1);
+    gi8emu_reset();
+    gi8_backend *backend = gi8_cuda_backend_create(NULL, &error);
+    assert_non_null(backend);
+    gi8_backend_free(backend);
+    unsetenv("GI8_EMU_SM");
+    gi8emu_reset();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_graphs),
@@ -373,6 +392,7 @@ int main(void) {
         cmocka_unit_test(test_capture_fails),
         cmocka_unit_test(test_executing_allocates_nothing),
         cmocka_unit_test(test_no_device),
+        cmocka_unit_test(test_old_device),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,7 +47,8 @@ static void random_pieces(bool separate) {
     test_rng rng = test_rng_seeded(11);
     for (int round = 0; round < 300 || n > 0; round++) {
         if (round < 300 && n < MAX_PIECES && test_rng_int(&rng, 0, 2) > 0) {
-            piece p = {.size = (size_t)test_rng_int(&rng, 1, MAX_SIZE >> test_rng_int(&rng, 0, 15))};
+            int64_t largest = MAX_SIZE >> test_rng_int(&rng, 0, 15);
+            piece p = {.size = (size_t)test_rng_int(&rng, 1, largest)};
             p.address = gi8i_cuda_memory_take(memory, p.size, &error);
             assert_non_null(p.address);
             assert_int_equal((uintptr_t)p.address % GI8I_CUDA_ALIGN, 0);

@@ -1,17 +1,23 @@
 #!/bin/sh
 # symbols.sh NM LAYER LIBRARY - checks the symbol table of a static library or object file.
 # LAYER core, backend or model:
-#   every global symbol begins with gi8_ or gi8i_ (core, backend), gptneox_ or gptneoxi_ (model);
+#   every global symbol begins with gi8_ or gi8i_ (core, backend), gptneox_ or gptneoxi_ (model); a
+#   mangled name of a backend's C++ is that of such a function, or in an unnamed namespace;
 #   nothing ends the process or touches the standard streams;
 #   the core uses no files, threads, or environment variables.
-# Symbols that begin with two underscores are the compiler's. Prints what breaks this and fails if
-# anything does.
+# Symbols that begin with two underscores or DW.ref. are the compiler's. Prints what breaks this and
+# fails if anything does.
 set -u
 nm=$1
 layer=$2
 library=$3
+mangled=
 case $layer in
-core | backend) prefix='gi8i\{0,1\}_' ;;
+core) prefix='gi8i\{0,1\}_' ;;
+backend)
+    prefix='gi8i\{0,1\}_'
+    mangled='\|^_Z[0-9]*gi8i_\|^_ZN[0-9]*_GLOBAL__N_'
+    ;;
 model) prefix='gptneoxi\{0,1\}_' ;;
 *) exit 2 ;;
 esac
@@ -27,7 +33,8 @@ fi
 defined=$("$nm" -g -P --defined-only "$library") || exit 2
 used=$("$nm" -g -P --undefined-only "$library") || exit 2
 found=$(
-    echo "$defined" | awk 'NF > 1 {print $1}' | grep -v "^$prefix" | grep -v '^__' |
+    echo "$defined" | awk 'NF > 1 {print $1}' | grep -v "^$prefix$mangled" |
+        grep -v '^__\|^DW\.ref\.' |
         sed 's/$/ is defined without the prefix/'
     for name in $forbidden; do
         echo "$used" | awk -v name="$name" 'NF > 1 && $1 == name {print name " is used"; exit}'

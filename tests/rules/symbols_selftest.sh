@@ -28,6 +28,10 @@ judged fail model "$good"
 judged pass model 'int gptneox_a(void) { return 1; } int gptneoxi_b(void) { return 2; }'
 judged fail core 'int gptneox_a(void) { return 1; }'
 judged fail core 'static int nothing;'
+judged pass backend "$good int _Z6gi8i_ei(int i) { return i; } int _ZN12_GLOBAL__N_11fEv;"
+judged fail core "$good int _Z6gi8i_ei(int i) { return i; }"
+judged fail backend "$good int _Z6helperi(int i) { return i; }"
+judged fail backend "$good int _Z5ggml_i(int i) { return i; }"
 judged fail core "$good int ggml_init(void) { return 0; }"
 judged fail backend "$good int helper;"
 judged fail core "$good const char my_gi8_table[] = {1, 2};"

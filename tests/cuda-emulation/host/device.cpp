@@ -21,6 +21,7 @@ struct Architecture {
 };
 
 const Architecture architectures[] = {
+    {70, "Emulated Volta", 96 << 10, 96 << 10, 80, 2048, 32, 6 << 20},
     {75, "Emulated Turing", 64 << 10, 64 << 10, 40, 1024, 16, 4 << 20},
     {80, "Emulated Ampere", 163 << 10, 164 << 10, 108, 2048, 32, 40 << 20},
     {86, "Emulated Ampere", 99 << 10, 100 << 10, 84, 1536, 16, 6 << 20},
@@ -59,7 +60,7 @@ Settings read_settings() {
         }
     }
     if (s.architecture == nullptr) {
-        std::fprintf(stderr, "GI8_EMU_SM is %llu: 75, 80, 86, 89 and 90 are emulated\n", sm);
+        std::fprintf(stderr, "GI8_EMU_SM is %llu: 70, 75, 80, 86, 89 and 90 are emulated\n", sm);
         std::abort();
     }
     gi8emu_set_shared_limit(s.architecture->shared_per_block_optin);
