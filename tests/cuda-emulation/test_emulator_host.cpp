@@ -1,5 +1,5 @@
-/* test_emulator_host.cpp - the emulated runtime: devices, memory, copies, errors; and that it catches
- * wrong uses of them. */
+/* test_emulator_host.cpp - the emulated runtime: devices, memory, copies, errors; and that it
+ * catches wrong uses of them. */
 #include "host_test.h"
 
 #include <vector>

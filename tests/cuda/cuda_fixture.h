@@ -1,5 +1,5 @@
-/* cuda_fixture.h - runs one graph on the CPU backend and on the CUDA backend, through the public API
- * alone, and compares what comes out.
+/* cuda_fixture.h - runs one graph on the CPU backend and on the CUDA backend, through the public
+ * API alone, and compares what comes out.
  */
 #ifndef CUDA_FIXTURE_H
 #define CUDA_FIXTURE_H
@@ -31,8 +31,8 @@ typedef struct cuda_case {
 /* Builds the graph: leaves from the functions below, nodes in c->ctx. Returns the output. */
 typedef gi8_tensor *cuda_build(cuda_case *c, const void *arg);
 
-/* A result with its bytes (malloc): those of the output, or, where it looks at a leaf with memory of
- * its own, that leaf's. */
+/* A result with its bytes (malloc): those of the output, or, where it looks at a leaf with memory
+ * of its own, that leaf's. */
 typedef struct cuda_result {
     gi8_type type;
     int64_t count;
@@ -44,8 +44,8 @@ typedef struct cuda_result {
 int cuda_backends_create(void **state);
 int cuda_backends_free(void **state);
 
-/* For main(): 77 (CTest's skip) where there is no device and the test is not of the emulation, which
- * always has one; else 0. */
+/* For main(): 77 (CTest's skip) where there is no device and the test is not of the emulation,
+ * which always has one; else 0. */
 int cuda_skip(void);
 
 /* Leaves that a plan places. */
@@ -53,16 +53,16 @@ gi8_tensor *cuda_input(cuda_case *c, gi8_type type, const int64_t ne[4], const v
 gi8_tensor *cuda_i32_input(cuda_case *c, int64_t n, const int32_t *values);
 
 /* The same with random values: floats in [low, high), integers in [0, 100]. `gap` > 0: a view of a
- * larger leaf, whose rows lie ne[0] + gap elements apart, the first one `shift` <= gap elements from
- * the leaf's first element. */
+ * larger leaf, whose rows lie ne[0] + gap elements apart, the first one `shift` <= gap elements
+ * from the leaf's first element. */
 gi8_tensor *cuda_random_input(cuda_case *c, gi8_type type, const int64_t ne[4], float low,
                               float high, int64_t gap, int64_t shift);
 
 /* A leaf with random values and memory of its own, as a cache has it. */
 gi8_tensor *cuda_random_memory(cuda_case *c, gi8_type type, const int64_t ne[4]);
 
-/* Runs the graph on one backend, twice, and checks that both runs give the same bits. `seed` is what
- * c->rng begins with. */
+/* Runs the graph on one backend, twice, and checks that both runs give the same bits. `seed` is
+ * what c->rng begins with. */
 cuda_result cuda_run_cpu(cuda_build *build, const void *arg, uint64_t seed);
 cuda_result cuda_run_cuda(cuda_build *build, const void *arg, uint64_t seed);
 void cuda_result_free(cuda_result *result);

@@ -1,10 +1,11 @@
-/* fp16_baseline.c - what the int8 operation is compared with on a GPU: y = w x + bias in fp16, by the
- * fastest of all algorithms that cuBLASLt's heuristic names. For tools/gpu-check.sh.
+/* fp16_baseline.c - what the int8 operation is compared with on a GPU: y = w x + bias in fp16, by
+ * the fastest of all algorithms that cuBLASLt's heuristic names. For tools/gpu-check.sh.
  *
  *   fp16_baseline NxK[,NxK...] M[,M...] REPETITIONS
  *
- * Weights are used in turns, copies of more than three times the level-2 cache, as layers of a model
- * follow each other; all of them are one CUDA graph. A line per product: the median of the time.
+ * Weights are used in turns, copies of more than three times the level-2 cache, as layers of a
+ * model follow each other; all of them are one CUDA graph. A line per product: the median of the
+ * time.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* op_fixture.h - runs one operation the way a program does (build, plan, execute), on the CPU
  * backend with every instruction set that this machine has and with 1 to 4 threads, guard bytes on,
- * with memory reused and nodes fused and without, and checks that all of them give the same bits. A test compares what comes back with its own
- * reference.
+ * with memory reused and nodes fused and without, and checks that all of them give the same bits. A
+ * test compares what comes back with its own reference.
  */
 #ifndef OP_FIXTURE_H
 #define OP_FIXTURE_H
@@ -52,8 +52,8 @@ gi8_tensor *op_codes(op_case *c, gi8_layout layout, int64_t k, int64_t n, const 
 /* op_input() from fp32 values, converted to a float type. */
 gi8_tensor *op_float_input(op_case *c, gi8_type type, const int64_t ne[4], const float *values);
 
-/* Runs the graph of `output` on every backend, twice with each plan, and returns the bytes of `output`
- * (malloc), or those of leaf `output` where it has memory of its own. */
+/* Runs the graph of `output` on every backend, twice with each plan, and returns the bytes of
+ * `output` (malloc), or those of leaf `output` where it has memory of its own. */
 void *op_run(op_case *c, gi8_tensor *output);
 
 /* `count` random numbers, uniform in [low, high), in malloc memory. */

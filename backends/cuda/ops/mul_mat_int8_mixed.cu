@@ -1,5 +1,6 @@
 /* mul_mat_int8_mixed.cu - LLM.int8(): which kernels compute a step. src: codes, absmax, bias or
- * NULL, x. docs/int8-semantics.md; column mode with the residual identity (kernels/epilogue.cuh). */
+ * NULL, x. docs/int8-semantics.md; column mode with the residual identity
+ * (kernels/epilogue.cuh). */
 #include "cublaslt.h"
 #include "kernels/dequant_epilogue.cuh"
 #include "kernels/gemm_s8.cuh"

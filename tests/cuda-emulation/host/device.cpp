@@ -1,5 +1,5 @@
-/* device.cpp - the devices that the emulation pretends to have: GI8_EMU_DEVICES (1), GI8_EMU_SM (80),
- * GI8_EMU_MEMORY (bytes of each). */
+/* device.cpp - the devices that the emulation pretends to have: GI8_EMU_DEVICES (1), GI8_EMU_SM
+ * (80), GI8_EMU_MEMORY (bytes of each). */
 #include "runtime.h"
 
 #include <cstdio>

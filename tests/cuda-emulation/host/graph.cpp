@@ -1,4 +1,5 @@
-/* graph.cpp - capture of a stream, and graphs, which run their nodes in the order of the capture. */
+/* graph.cpp - capture of a stream, and graphs, which run their nodes in the order of the
+ * capture. */
 #include "runtime.h"
 
 #include <set>
@@ -181,7 +182,8 @@ cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *result, cudaGraph_t g
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *n) {
     return api(__func__, [&] {
         if (graphs().count(graph) == 0 || n == nullptr || nodes != nullptr) {
-            return fail(cudaErrorInvalidValue, "cudaGraphGetNodes: only counts the nodes of a graph");
+            return fail(cudaErrorInvalidValue,
+                        "cudaGraphGetNodes: only counts the nodes of a graph");
         }
         *n = graph->nodes.size();
         return cudaSuccess;

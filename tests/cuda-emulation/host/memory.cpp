@@ -148,8 +148,8 @@ cudaError_t free_memory(const char *function, void *pointer, Place place) {
     close_device_memory();
     release(*a);
     return untouched ? cudaSuccess
-                     : fail(cudaErrorIllegalAddress, std::string(function) + ": something wrote "
-                                                                             "around the allocation");
+                     : fail(cudaErrorIllegalAddress,
+                            std::string(function) + ": something wrote around the allocation");
 }
 
 cudaError_t allocate_host(const char *function, void **result, size_t bytes) {
@@ -176,7 +176,8 @@ const char *place_name(Place place) {
     }
 }
 
-/* What is wrong with a range that `function` calls `what`; `device` and `host` say what it may be. */
+/* What is wrong with a range that `function` calls `what`; `device` and `host` say what it may
+ * be. */
 cudaError_t check_range(const char *function, const char *what, const void *pointer, size_t bytes,
                         bool device, bool host) {
     Range r = locate(pointer, bytes);
