@@ -4,6 +4,8 @@
  * cuBLASLt or kernels of its own, everything of a plan on one stream, captured once as a CUDA graph
  * and replayed. Memory is the device's: tensors with host memory of the program's own are refused
  * when a plan is made.
+ *
+ * It has not run on a GPU yet: its tests run its kernels on the emulation of tests/cuda-emulation.
  */
 #ifndef GI8_CUDA_H
 #define GI8_CUDA_H
