@@ -22,7 +22,8 @@ struct gi8_linear_int8 {
     gi8_backend *backend;
     gi8_allocator allocator;
     gi8_context *ctx; /* the three leaves */
-    gi8_buffer *buffer;
+    /* Apart: codes are often a power of two of bytes, which backends can place without a rest. */
+    gi8_buffer *code_memory, *vector_memory;
     gi8_tensor *codes, *absmax, *bias;
     gi8_int8_params op;
     char name[GI8_MAX_NAME];
@@ -55,23 +56,28 @@ static gi8_status make_leaves(gi8_linear_int8 *linear, const gi8_linear_int8_par
 }
 
 static gi8_status make_memory(gi8_linear_int8 *linear, gi8_error *error) {
-    size_t absmax_at = gi8_buffer_space(linear->codes);
-    size_t bias_at = 0, size = 0;
-    if (!gi8i_add_size(absmax_at, gi8_buffer_space(linear->absmax), &bias_at) ||
-        !gi8i_add_size(bias_at, gi8_buffer_space(linear->bias), &size)) {
+    size_t code_size = gi8_buffer_space(linear->codes);
+    size_t bias_at = gi8_buffer_space(linear->absmax);
+    size_t vector_size = bias_at + gi8_buffer_space(linear->bias);
+    size_t size;
+    if (!gi8i_add_size(code_size, vector_size, &size)) {
         return gi8_error_set(error, GI8_ERR_SHAPE, "linear \"%s\": its weight exceeds %td bytes",
                              linear->name, PTRDIFF_MAX);
     }
-    linear->buffer = gi8_buffer_create(linear->backend, size, error);
-    if (linear->buffer == NULL) {
+    linear->code_memory = gi8_buffer_create(linear->backend, code_size, error);
+    if (linear->code_memory == NULL) {
         return GI8_ERR_MEMORY;
     }
-    gi8_status status = gi8_buffer_bind(linear->buffer, linear->codes, 0, error);
+    linear->vector_memory = gi8_buffer_create(linear->backend, vector_size, error);
+    if (linear->vector_memory == NULL) {
+        return GI8_ERR_MEMORY;
+    }
+    gi8_status status = gi8_buffer_bind(linear->code_memory, linear->codes, 0, error);
     if (status == GI8_OK) {
-        status = gi8_buffer_bind(linear->buffer, linear->absmax, absmax_at, error);
+        status = gi8_buffer_bind(linear->vector_memory, linear->absmax, 0, error);
     }
     if (status == GI8_OK && linear->bias != NULL) {
-        status = gi8_buffer_bind(linear->buffer, linear->bias, bias_at, error);
+        status = gi8_buffer_bind(linear->vector_memory, linear->bias, bias_at, error);
     }
     return status;
 }
@@ -122,7 +128,8 @@ void gi8_linear_int8_free(gi8_linear_int8 *linear) {
     if (linear == NULL) {
         return;
     }
-    gi8_buffer_free(linear->buffer);
+    gi8_buffer_free(linear->vector_memory);
+    gi8_buffer_free(linear->code_memory);
     gi8_context_free(linear->ctx);
     const gi8_allocator allocator = linear->allocator;
     gi8i_free(&allocator, linear, sizeof *linear);

@@ -372,10 +372,13 @@ static void test_failing_memory(void **state) {
     assert_true(n_failures > 2);
     gi8_linear_int8_free(linear);
     allocator.fail_in = -1;
-    f->host.fail_alloc_in = 0;
-    assert_null(gi8_linear_int8_create(&f->host.base, &params, &f->error));
-    assert_int_equal(f->error.status, GI8_ERR_MEMORY);
-    assert_int_equal(allocator.n_alive, 0);
+    for (int i = 0; i < 2; i++) { /* codes, vectors */
+        f->host.fail_alloc_in = i;
+        assert_null(gi8_linear_int8_create(&f->host.base, &params, &f->error));
+        assert_int_equal(f->error.status, GI8_ERR_MEMORY);
+        assert_int_equal(allocator.n_alive, 0);
+        assert_int_equal(f->host.n_alive, 0);
+    }
 }
 
 /* The layer in graphs: its leaves are the op's sources, and it is never changed. */
