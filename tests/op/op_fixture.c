@@ -6,11 +6,32 @@
 #include <string.h>
 
 #include "ggml-int8/gi8_panels.h"
+#ifdef GI8_TEST_CUDA
+#include "test_device.h"
+#endif
 
 enum { MAX_BACKENDS = 4 * GI8_CPU_ISA_COUNT };
 
-static gi8_backend *backends[MAX_BACKENDS];
+static gi8_backend *backends[MAX_BACKENDS]; /* of the CPU */
 static int n_backends;
+static gi8_backend *device; /* or NULL */
+
+#ifdef GI8_TEST_CUDA
+
+int op_backends_create(void **state) {
+    (void)state;
+    gi8_error error = GI8_ERROR_INIT;
+    device = test_device_create();
+    backends[0] = gi8_cpu_backend_create(NULL, &error);
+    if (backends[0] == NULL) {
+        printf("%s\n", error.message);
+        return -1;
+    }
+    n_backends = 1;
+    return 0;
+}
+
+#else
 
 int op_backends_create(void **state) {
     (void)state;
@@ -34,8 +55,12 @@ int op_backends_create(void **state) {
     return 0;
 }
 
+#endif
+
 int op_backends_free(void **state) {
     (void)state;
+    gi8_backend_free(device);
+    device = NULL;
     for (int i = 0; i < n_backends; i++) {
         gi8_backend_free(backends[i]);
     }
@@ -97,7 +122,7 @@ gi8_tensor *op_memory(op_case *c, gi8_type type, const int64_t ne[4], const void
 }
 
 gi8_tensor *op_codes(op_case *c, gi8_layout layout, int64_t k, int64_t n, const int8_t *codes) {
-    if (layout == GI8_LAYOUT_STRIDED) {
+    if (layout == GI8_LAYOUT_STRIDED || device != NULL) {
         return op_memory(c, GI8_TYPE_I8, (int64_t[]){k, n, 1, 1}, codes);
     }
     int8_t *panels = calloc(1, gi8_panels_size(k, n) + 1);
@@ -139,6 +164,30 @@ bool op_same_bits(gi8_type type, const void *a, const void *b, int64_t count) {
     return true;
 }
 
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+static void must(const gi8_backend *backend, gi8_status status, const gi8_error *error) {
+    if (status != GI8_OK) {
+        fail_msg("%s: %s", gi8_backend_name(backend), error->message);
+    }
+}
+
+static void set_leaves(const op_case *c, gi8_backend *backend, gi8_plan *plan) {
+    gi8_error error = GI8_ERROR_INIT;
+    for (int i = 0; i < c->n_leaves; i++) {
+        size_t size = gi8_nbytes(c->leaves[i]);
+        if (size == 0) {
+            continue;
+        }
+        if (c->memory[i] != NULL) {
+            must(backend, gi8_tensor_write(c->leaves[i], 0, c->values[i], size, &error), &error);
+        } else {
+            /* A leaf that the graph does not use is no input: its write is refused. */
+            gi8_plan_write(plan, c->leaves[i], 0, c->values[i], size, NULL);
+        }
+    }
+}
+
 static void run_on(op_case *c, gi8_backend *backend, const gi8_graph *graph, bool no_reuse,
                    gi8_tensor *output, void *result) {
     gi8_error error = GI8_ERROR_INIT;
@@ -148,33 +197,79 @@ static void run_on(op_case *c, gi8_backend *backend, const gi8_graph *graph, boo
         fail_msg("%s: %s", gi8_backend_name(backend), error.message);
     }
     for (int run = 0; run < 2; run++) {
-        for (int i = 0; i < c->n_leaves; i++) {
-            size_t size = gi8_nbytes(c->leaves[i]);
-            if (c->memory[i] != NULL) {
-                memcpy(c->memory[i], c->values[i], size);
-            } else if (size > 0) {
-                /* A leaf that the graph does not use is no input: its write is refused. */
-                gi8_plan_write(plan, c->leaves[i], 0, c->values[i], size, NULL);
-            }
-        }
-        if (gi8_plan_execute(plan, &error) != GI8_OK) {
-            fail_msg("%s: %s", gi8_backend_name(backend), error.message);
-        }
+        set_leaves(c, backend, plan);
+        must(backend, gi8_plan_execute(plan, &error), &error);
     }
     c->outliers = gi8_plan_get_outlier_stats(plan);
     if (!no_reuse) {
         c->stats = gi8_plan_get_stats(plan);
     }
-    size_t size = gi8_nbytes(output);
+    const gi8_tensor *root = output->view_src != NULL ? output->view_src : output;
+    size_t size = gi8_nbytes(root->data != NULL ? root : output);
     if (size > 0) {
-        const gi8_tensor *root = output->view_src != NULL ? output->view_src : output;
-        if (root->data != NULL) {
-            memcpy(result, root->data, gi8_nbytes(root));
-        } else if (gi8_plan_read(plan, output, 0, result, size, &error) != GI8_OK) {
-            fail_msg("%s: %s", gi8_backend_name(backend), error.message);
-        }
+        must(backend,
+             root->data != NULL ? gi8_tensor_read(root, 0, result, size, &error)
+                                : gi8_plan_read(plan, output, 0, result, size, &error),
+             &error);
     }
     gi8_plan_free(plan);
+}
+
+static void compare_with_device(const op_case *c, gi8_type type, int64_t count,
+                                const char *expected, const char *actual) {
+    size_t size = gi8_type_size(type);
+    for (int64_t i = 0; i < count; i++) {
+        const char *e_bytes = expected + (size_t)i * size;
+        const char *a_bytes = actual + (size_t)i * size;
+        if (op_same_bits(type, e_bytes, a_bytes, 1)) {
+            continue;
+        }
+        float e = 0.0f;
+        float a = 0.0f;
+        if (!gi8_type_is_float(type)) {
+            fail_msg("%s and the CPU differ in element %lld", gi8_backend_name(device),
+                     (long long)i);
+        }
+        gi8_convert_to_fp32(type, e_bytes, 1, &e);
+        gi8_convert_to_fp32(type, a_bytes, 1, &a);
+        op_assert_close(a, (double)e, c->absolute + c->relative * fabs((double)e),
+                        "device and CPU", i);
+    }
+}
+
+/* Runs the graph on the device, with the leaves that have memory of their own in its memory. */
+static void run_on_device(op_case *c, const gi8_graph *graph, gi8_tensor *output, gi8_type type,
+                          int64_t count, const void *expected) {
+    op_case d = *c;
+    gi8_error error = GI8_ERROR_INIT;
+    gi8_buffer *buffers[OP_MAX_LEAVES] = {NULL};
+    for (int i = 0; i < c->n_leaves; i++) {
+        if (c->memory[i] != NULL) {
+            buffers[i] = gi8_buffer_create(device, gi8_buffer_space(c->leaves[i]), &error);
+            must(device, error.status, &error);
+            must(device, gi8_buffer_bind(buffers[i], c->leaves[i], 0, &error), &error);
+        }
+    }
+    size_t size = (size_t)count * gi8_type_size(type) + 1;
+    void *separate = calloc(1, size);
+    void *fused = calloc(1, size);
+    assert_true(separate != NULL && fused != NULL);
+    run_on(&d, device, graph, true, output, separate);
+    compare_with_device(c, type, count, expected, separate);
+    run_on(&d, device, graph, false, output, fused);
+    if (!op_same_bits(type, separate, fused, count)) {
+        fail_msg("%s with and without reuse differ", gi8_backend_name(device));
+    }
+    assert_int_equal(d.outliers.columns, c->outliers.columns);
+    assert_int_equal(d.outliers.outlier_columns, c->outliers.outlier_columns);
+    free(separate);
+    free(fused);
+    for (int i = 0; i < c->n_leaves; i++) {
+        if (c->memory[i] != NULL) {
+            assert_int_equal(gi8_tensor_set_data(c->leaves[i], c->memory[i]), GI8_OK);
+            gi8_buffer_free(buffers[i]);
+        }
+    }
 }
 
 void *op_run(op_case *c, gi8_tensor *output) {
@@ -198,8 +293,13 @@ void *op_run(op_case *c, gi8_tensor *output) {
         }
     }
     free(other);
+    if (device != NULL) {
+        run_on_device(c, graph, output, root->type, count, first);
+    }
     return first;
 }
+
+/* ---- values ---------------------------------------------------------------------------------- */
 
 float *op_random(test_rng *rng, int64_t count, float low, float high) {
     float *values = malloc((size_t)count * sizeof *values + 1);

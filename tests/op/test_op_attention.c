@@ -13,6 +13,8 @@ static void check_rope(test_rng *rng, int64_t d, int64_t h, const int32_t *posit
     op_begin(&c);
     gi8_tensor *tx = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){d, h, t, 1}, x);
     gi8_tensor *tp = op_input(&c, GI8_TYPE_I32, (int64_t[]){t, 1, 1, 1}, positions);
+    /* From angles of 2^31 on a device has sin() and cos() of its own. */
+    c.absolute = params->base < 1.0f ? 2.0 * 4 * FLT_EPSILON : 0.0;
     float *y = op_run(&c, gi8_rope(c.ctx, tx, tp, params));
     int64_t half = params->n_rot / 2;
     for (int64_t row = 0; row < h * t; row++) {
@@ -172,6 +174,28 @@ static void expect_attention(const attention_shape *a, const float *q, const flo
     free(weight);
 }
 
+/* How far a device may be from the CPU, where no |v| is above 2 and scores have a spread of at most
+ * `spread`: fp32 on both sides, and with an F16 cache q and the weights rounded to 11 bits. */
+static void set_bound(op_case *c, gi8_type type, int64_t d, int64_t n_keys, double spread) {
+    c->absolute =
+        4.0 * FLT_EPSILON * (spread * ((double)d / 16 + 4) + 8.0 + (double)n_keys / 16) +
+        (type == GI8_TYPE_F16 ? 2.0 * (expm1(2.0 * spread * 0x1p-11) + 0x1p-10) : 0.0);
+}
+
+/* The largest spread of the scores of any two rows of d elements. */
+static double largest_spread(const float *q, int64_t q_rows, const float *k, int64_t k_rows,
+                             int64_t d, float scale) {
+    double largest = 0.0;
+    for (int64_t i = 0; i < q_rows * k_rows; i++) {
+        double size = 0.0;
+        for (int64_t j = 0; j < d; j++) {
+            size += fabs((double)q[i / k_rows * d + j] * (double)k[i % k_rows * d + j]);
+        }
+        largest = fmax(largest, size * fabs((double)scale));
+    }
+    return largest;
+}
+
 static void check_attention(test_rng *rng, const attention_shape *a, const int32_t *positions,
                             const int32_t *sequences) {
     int64_t cache_count = a->d * a->c * a->g * a->s;
@@ -190,6 +214,8 @@ static void check_attention(test_rng *rng, const attention_shape *a, const int32
     gi8_tensor *tv = op_float_input(&c, a->type, cache_ne, v);
     gi8_tensor *tp = op_input(&c, GI8_TYPE_I32, (int64_t[]){a->t, 1, 1, 1}, positions);
     gi8_tensor *ts = op_input(&c, GI8_TYPE_I32, (int64_t[]){a->t, 1, 1, 1}, sequences);
+    set_bound(&c, a->type, a->d, a->c,
+              largest_spread(q, a->h * a->t, k, cache_count / a->d, a->d, a->scale));
     float *out = op_run(&c, gi8_attention(c.ctx, tq, tk, tv, tp, ts, a->scale));
     for (int64_t t = 0; t < a->t; t++) {
         bool inside = positions[t] >= 0 && positions[t] < a->c && sequences[t] >= 0 &&
@@ -281,6 +307,7 @@ static void test_attention_batch_invariance(void **state) {
         gi8_tensor *tv = op_float_input(&c, GI8_TYPE_F16, (int64_t[]){D, C, H, S}, v);
         gi8_tensor *tp = op_input(&c, GI8_TYPE_I32, (int64_t[]){n, 1, 1, 1}, positions + first);
         gi8_tensor *ts = op_input(&c, GI8_TYPE_I32, (int64_t[]){n, 1, 1, 1}, sequences + first);
+        set_bound(&c, GI8_TYPE_F16, D, C, 0.2 * D * 4.0);
         float *y = op_run(&c, gi8_attention(c.ctx, tq, tk, tv, tp, ts, 0.2f));
         if (t < 0) {
             batch = y;
@@ -316,6 +343,7 @@ static void test_attention_of_a_view(void **state) {
     gi8_tensor *s = op_input(&c, GI8_TYPE_I32, (int64_t[]){T, 1, 1, 1}, sequences);
     gi8_tensor *view =
         gi8_view_3d(c.ctx, wide, D, H, T, wide->nb[1], wide->nb[2], D * sizeof(float));
+    set_bound(&c, GI8_TYPE_F16, D, T, 0.3 * D);
     float *y = op_run(&c, gi8_attention(c.ctx, view, k, v, p, s, 0.3f));
     float *same = op_run(&c, gi8_attention(c.ctx, gi8_cont(c.ctx, view), k, v, p, s, 0.3f));
     assert_memory_equal(y, same, D * H * T * sizeof *y);
@@ -355,6 +383,7 @@ static void test_attention_is_causal(void **state) {
         gi8_tensor *tv = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){D, C, 1, 1}, v);
         gi8_tensor *tp = op_input(&c, GI8_TYPE_I32, (int64_t[]){T, 1, 1, 1}, positions);
         gi8_tensor *ts = op_input(&c, GI8_TYPE_I32, (int64_t[]){T, 1, 1, 1}, sequences);
+        c.absolute = 1e-5;
         float *y = op_run(&c, gi8_attention(c.ctx, tq, tk, tv, tp, ts, 1.0f));
         for (int t = 0; t < T; t++) {
             for (int d = 0; d < D; d++) {

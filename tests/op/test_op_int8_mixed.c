@@ -61,7 +61,50 @@ static void plant_outliers(test_rng *rng, problem *p, int64_t every, bool all_ro
     }
 }
 
+/* Fills in_o with the columns of the call and returns how many there are. */
+static int64_t outlier_columns(const problem *p, bool *in_o) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < p->k; i++) {
+        in_o[i] = false;
+        for (int64_t j = 0; j < p->m; j++) {
+            in_o[i] = in_o[i] || (p->threshold > 0.0f && fabsf(p->x[j * p->k + i]) >= p->threshold);
+        }
+        count += in_o[i];
+    }
+    return count;
+}
+
+/* How far a device may be from the CPU. Codes and integer sums are the same; it may add the parts,
+ * n outlier columns among them, in fp32, where each of n + 16 roundings or fewer is half a unit of
+ * at most sum |x| times the largest weight. */
+static void set_bound(op_case *c, const problem *p) {
+    bool *in_o = malloc((size_t)p->k * sizeof *in_o + 1);
+    assert_non_null(in_o);
+    double roundings = (double)outlier_columns(p, in_o) + 16.0;
+    free(in_o);
+    double x_size = 0.0;
+    double weight = 0.0;
+    for (int64_t row = 0; row < p->m; row++) {
+        double sum = 0.0;
+        for (int64_t i = 0; i < p->k; i++) {
+            double x = fabs((double)p->x[row * p->k + i]);
+            sum += isfinite(x) ? x : 0.0;
+        }
+        x_size = fmax(x_size, sum);
+    }
+    for (int64_t i = 0; i < p->n; i++) {
+        weight = fmax(weight, (double)p->absmax[i]);
+    }
+    c->absolute = roundings * 0x1p-24 * (x_size * weight + (p->bias_type >= 0 ? 1.0 : 0.0)) +
+                  (double)p->k * 127.0 * 127.0 * 0x1p-149; /* denormal scales */
+    if (p->out_type != GI8_TYPE_F32) {
+        c->relative = p->out_type == GI8_TYPE_F16 ? 0x1p-10 : 0x1p-7;
+        c->absolute = c->absolute * (1.0 + c->relative) + 0x1p-24;
+    }
+}
+
 static gi8_tensor *build(op_case *c, const problem *p, int64_t first_row, int64_t rows) {
+    set_bound(c, p);
     gi8_tensor *codes = op_codes(c, p->layout, p->k, p->n, p->codes);
     gi8_tensor *absmax = op_memory(c, GI8_TYPE_F32, (int64_t[]){p->n, 1, 1, 1}, p->absmax);
     gi8_tensor *bias = NULL;
@@ -111,19 +154,6 @@ static double expect_element(const problem *p, int64_t row, int64_t column, cons
     }
     double bias = p->bias_type >= 0 ? (double)p->bias[column] : 0.0;
     return (double)acc * ((double)a / 127.0) * scale + out + bias;
-}
-
-/* Fills in_o with the columns of the call and returns how many there are. */
-static int64_t outlier_columns(const problem *p, bool *in_o) {
-    int64_t count = 0;
-    for (int64_t i = 0; i < p->k; i++) {
-        in_o[i] = false;
-        for (int64_t j = 0; j < p->m; j++) {
-            in_o[i] = in_o[i] || (p->threshold > 0.0f && fabsf(p->x[j * p->k + i]) >= p->threshold);
-        }
-        count += in_o[i];
-    }
-    return count;
 }
 
 static void check(problem *p) {
@@ -404,6 +434,7 @@ static void test_views(void **state) {
     float *expected = op_run(&plain, build(&plain, &p, 0, ROWS));
     op_case c;
     op_begin(&c);
+    set_bound(&c, &p);
     gi8_tensor *codes = op_codes(&c, p.layout, K, N, p.codes);
     gi8_tensor *absmax = op_memory(&c, GI8_TYPE_F32, (int64_t[]){N, 1, 1, 1}, p.absmax);
     gi8_tensor *tw = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){2 * K, B, A, 1}, wide);

@@ -10,6 +10,13 @@ typedef struct shape {
     int64_t k, n, m, b2, b3, c2, c3;
 } shape;
 
+/* How far a device may be from the CPU, with values in [-1, 1]: fp32 sums of k products in any
+ * order, and more than four rows of x rounded to the type of 16-bit weights. */
+static void set_bound(op_case *c, gi8_type type, int64_t k) {
+    double rounding = type == GI8_TYPE_F16 ? 0x1p-11 + 0x1p-38 : type == GI8_TYPE_BF16 ? 0x1p-8 : 0;
+    c->absolute = (double)k * (2.0 * (double)k * 0x1p-24 + rounding);
+}
+
 static void check(test_rng *rng, gi8_type type, shape s) {
     int64_t w_count = s.k * s.n * s.b2 * s.b3;
     int64_t x_count = s.k * s.m * s.c2 * s.c3;
@@ -20,6 +27,7 @@ static void check(test_rng *rng, gi8_type type, shape s) {
     op_begin(&c);
     gi8_tensor *tw = op_float_input(&c, type, (int64_t[]){s.k, s.n, s.b2, s.b3}, w);
     gi8_tensor *tx = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){s.k, s.m, s.c2, s.c3}, x);
+    set_bound(&c, type, s.k);
     float *y = op_run(&c, gi8_mul_mat(c.ctx, tw, tx));
     for (int64_t i3 = 0; i3 < s.c3; i3++) {
         for (int64_t i2 = 0; i2 < s.c2; i2++) {
@@ -95,6 +103,7 @@ static void test_views(void **state) {
         gi8_view_3d(c.ctx, wide, D, H, T, wide->nb[1], wide->nb[2], D * sizeof(float));
     gi8_tensor *x = gi8_permute(c.ctx, middle, 0, 2, 1, 3); /* [D, T, H] */
     gi8_tensor *cut = gi8_view_2d(c.ctx, w, D, N, w->nb[1], 2 * sizeof(float));
+    set_bound(&c, GI8_TYPE_F32, D);
     float *y = op_run(&c, gi8_mul_mat(c.ctx, cut, x));
     for (int h = 0; h < H; h++) {
         for (int t = 0; t < T; t++) {
@@ -128,6 +137,7 @@ static void test_batch_invariance(void **state) {
         gi8_tensor *tw = op_float_input(&c, GI8_TYPE_F16, (int64_t[]){K, N, 1, 1}, w);
         gi8_tensor *tx = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){K, row < 0 ? M : 1, 1, 1},
                                         row < 0 ? x : x + row * K);
+        set_bound(&c, GI8_TYPE_F16, K);
         float *y = op_run(&c, gi8_mul_mat(c.ctx, tw, tx));
         if (row < 0) {
             batch = y;
@@ -155,6 +165,7 @@ static void test_not_finite(void **state) {
     op_begin(&c);
     gi8_tensor *tw = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){K, N, 1, 1}, w);
     gi8_tensor *tx = op_float_input(&c, GI8_TYPE_F32, (int64_t[]){K, M, 1, 1}, x);
+    set_bound(&c, GI8_TYPE_F32, K);
     float *y = op_run(&c, gi8_mul_mat(c.ctx, tw, tx));
     for (int i = 0; i < M * N; i++) {
         int row = i / N;
