@@ -58,9 +58,9 @@ static gi8_status make_leaves(gi8_linear_int8 *linear, const gi8_linear_int8_par
 static gi8_status make_memory(gi8_linear_int8 *linear, gi8_error *error) {
     size_t code_size = gi8_buffer_space(linear->codes);
     size_t bias_at = gi8_buffer_space(linear->absmax);
-    size_t vector_size = bias_at + gi8_buffer_space(linear->bias);
-    size_t size;
-    if (!gi8i_add_size(code_size, vector_size, &size)) {
+    size_t vector_size = 0, size = 0;
+    if (!gi8i_add_size(bias_at, gi8_buffer_space(linear->bias), &vector_size) ||
+        !gi8i_add_size(code_size, vector_size, &size)) {
         return gi8_error_set(error, GI8_ERR_SHAPE, "linear \"%s\": its weight exceeds %td bytes",
                              linear->name, PTRDIFF_MAX);
     }

@@ -271,13 +271,15 @@ static void test_bias(void **state) {
 
 static void test_refusals(void **state) {
     fixture *f = *state;
-    gi8_linear_int8_params params = {.in_features = 4, .out_features = 3, .name = "dense"};
+    gi8_linear_int8_params params = {
+        .in_features = 4, .out_features = 3, .has_bias = true, .name = "dense"};
     assert_null(gi8_linear_int8_create(NULL, &params, &f->error));
     assert_int_equal(f->error.status, GI8_ERR_ARGUMENT);
     assert_null(gi8_linear_int8_create(&f->host.base, NULL, &f->error));
     assert_int_equal(f->error.status, GI8_ERR_ARGUMENT);
-    const int64_t shapes[][2] = {{0, 3},  {-1, 3},        {GI8_INT8_MAX_K + 1, 3}, {4, 0},
-                                 {4, -7}, {4, INT64_MAX}, {64, INT64_MAX / 64}};
+    const int64_t shapes[][2] = {
+        {0, 3},  {-1, 3},        {GI8_INT8_MAX_K + 1, 3}, {4, 0},
+        {4, -7}, {4, INT64_MAX}, {64, INT64_MAX / 64},    {1, INT64_MAX / 4}};
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         params.in_features = shapes[i][0];
         params.out_features = shapes[i][1];
