@@ -29,8 +29,8 @@ cudaError_t gi8emu_enqueue(cudaStream_t stream, gi8emu_kernel *kernel);
 cudaError_t gi8emu_note_error(cudaError_t error);
 
 /* True where a kernel may be given `address`: in device memory that is allocated, or just past its
- * end. The device half asks for every argument of pointer type that is not NULL, before the kernel
- * runs. */
+ * end. The device half asks for every pointer among the arguments, and within structs, that is not
+ * NULL, before the kernel runs. */
 bool gi8emu_is_device(const void *address);
 
 /* ---- The host half offers (to tests) ----

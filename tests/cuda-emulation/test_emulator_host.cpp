@@ -1,6 +1,7 @@
 /* test_emulator_host.cpp - the emulated runtime: devices, memory, copies, errors; and that it
  * catches wrong uses of them. */
 #include "host_test.h"
+#include "sanitizers.h"
 
 #include <vector>
 
@@ -191,7 +192,10 @@ static void planted_bad_free(void **) {
     FAILS(cudaFreeHost(pinned), cudaErrorInvalidValue);
 }
 
-static __global__ void write_at(char *p, int64_t offset) { p[offset] = 1; }
+/* AddressSanitizer is not to end the program before the emulation sees it. */
+__attribute__((no_sanitize("address"))) static __global__ void write_at(char *p, int64_t offset) {
+    p[offset] = 1;
+}
 
 static void planted_use_after_free(void **) {
     char mine[4], *device = device_array<char>(64), *other = device_array<char>(64);
@@ -237,6 +241,27 @@ static void planted_kernel_writes_beside(void **) {
     }
 }
 
+static __global__ void read_at(const char *p, int64_t offset, char *out) {
+    *out = p[offset];
+}
+
+/* Where a page begins; up to there only AddressSanitizer sees it. */
+static void planted_kernel_reads_behind(void **) {
+    char *device = device_array<char>(100), *out = device_array<char>(1);
+    auto read = [=](int64_t offset) {
+        OK(launch_one(nullptr, read_at, device, offset, out));
+        return cudaDeviceSynchronize();
+    };
+    OK(read(99));
+    for (int64_t offset : {100, 255}) {
+        assert_int_equal(GI8EMU_ASAN, dies([=] { (void)read(offset); }));
+    }
+    if (!GI8EMU_WITH_TSAN) { /* which takes the signal for itself */
+        FAILS(read(256), cudaErrorIllegalAddress);
+    }
+    gi8emu_reset();
+}
+
 static void planted_host_pointer_in_kernel(void **) {
     char mine[4] = {0};
     if (launch_one(nullptr, write_at, mine, 0) == cudaSuccess) {
@@ -244,6 +269,44 @@ static void planted_host_pointer_in_kernel(void **) {
     }
     assert_string_not_equal(gi8emu_message(), "");
     assert_int_equal(mine[0], 0);
+    gi8emu_reset();
+}
+
+struct pair_of_pointers {
+    double weight;
+    int *x[2];
+};
+
+struct pointers_inside {
+    bool flag; /* seven bytes of padding */
+    pair_of_pointers pairs[2];
+    uintptr_t number;
+};
+
+static __global__ void write_through(int value, pointers_inside inside) {
+    *inside.pairs[1].x[0] = value;
+}
+
+/* In a struct; but numbers and padding that look like one are none. */
+static void planted_host_pointer_in_struct(void **) {
+    int mine = 0, *pointer = &mine, *device = device_array<int>(1);
+    pointers_inside inside;
+    for (size_t at = 0; at < sizeof inside; at += sizeof pointer) {
+        memcpy(reinterpret_cast<char *>(&inside) + at, &pointer, sizeof pointer);
+    }
+    inside.flag = true;
+    inside.pairs[0].x[0] = inside.pairs[1].x[0] = device;
+    inside.pairs[0].x[1] = inside.pairs[1].x[1] = nullptr;
+    OK(launch_one(nullptr, write_through, 7, inside));
+    OK(cudaMemcpy(&mine, device, sizeof mine, cudaMemcpyDeviceToHost));
+    assert_int_equal(mine, 7);
+
+    inside.pairs[1].x[0] = pointer;
+    OK(launch_one(nullptr, write_through, 8, inside));
+    assert_int_equal(cudaDeviceSynchronize(), cudaErrorIllegalAddress);
+    assert_non_null(strstr(gi8emu_message(), "write_through"));
+    assert_non_null(strstr(gi8emu_message(), "argument 1, byte 40: "));
+    assert_int_equal(mine, 7);
     gi8emu_reset();
 }
 
@@ -305,7 +368,9 @@ int main() {
         TEST(planted_use_after_free),
         TEST(planted_host_access),
         TEST(planted_kernel_writes_beside),
+        TEST(planted_kernel_reads_behind),
         TEST(planted_host_pointer_in_kernel),
+        TEST(planted_host_pointer_in_struct),
         TEST(planted_leak),
         TEST(test_errors),
         TEST(test_injected_failures),

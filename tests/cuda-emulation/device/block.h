@@ -9,6 +9,7 @@
 
 #include <cuda_runtime_api.h>
 #include <gi8emu_device.h>
+#include <gi8emu_members.h>
 
 #include "emulator.h"
 #include "fiber.h"
@@ -21,7 +22,7 @@ struct gi8emu_kernel {
     dim3 grid, block;
     size_t dynamic_shared;
     std::function<void()> body;
-    std::vector<const volatile void *> pointers; /* those arguments that are pointers, in order */
+    std::vector<gi8emu_given> pointers; /* among its arguments */
 };
 
 enum class gi8emu_state { not_started, ready, waiting, exited };

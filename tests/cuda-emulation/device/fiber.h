@@ -4,16 +4,8 @@
 
 #include <stddef.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define GI8EMU_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define GI8EMU_ASAN 1
-#endif
-#endif
-#ifndef GI8EMU_ASAN
-#define GI8EMU_ASAN 0
-#endif
+#include "sanitizers.h"
+
 /* The files of this folder are compiled without -fsanitize=thread, that the emulation's own work is
  * no race; the build defines GI8EMU_TSAN=1 instead. */
 #ifndef GI8EMU_TSAN

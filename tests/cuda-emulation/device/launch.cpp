@@ -50,7 +50,7 @@ static cudaError_t refuse(cudaError_t error, const void *function, const char *w
 
 cudaError_t gi8emu_launch(const cudaLaunchConfig_t *config, const void *function,
                           std::function<void()> &&body,
-                          std::initializer_list<const volatile void *> arguments) {
+                          std::vector<gi8emu_given> &&pointers) {
     dim3 grid = config->gridDim, block = config->blockDim;
     uint64_t threads = static_cast<uint64_t>(block.x) * block.y * block.z;
     if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 2147483647u || grid.y > 65535u ||
@@ -76,7 +76,8 @@ cudaError_t gi8emu_launch(const cudaLaunchConfig_t *config, const void *function
     }
     try {
         gi8emu_kernel *kernel = new gi8emu_kernel{
-            function, grid, block, config->dynamicSmemBytes, std::move(body), arguments};
+            function, grid, block, config->dynamicSmemBytes, std::move(body),
+            std::move(pointers)};
         return gi8emu_enqueue(config->stream, kernel);
     } catch (const std::bad_alloc &) {
         return gi8emu_note_error(cudaErrorMemoryAllocation);

@@ -316,11 +316,11 @@ static uint64_t permuted(uint64_t i, uint64_t n, uint64_t random) {
 }
 
 static bool arguments_are_on_the_device(const gi8emu_kernel *kernel) {
-    for (size_t i = 0; i < kernel->pointers.size(); i++) {
-        const void *pointer = const_cast<const void *>(kernel->pointers[i]);
+    for (const gi8emu_given &given : kernel->pointers) {
+        const void *pointer = const_cast<const void *>(given.pointer);
         if (pointer != nullptr && !gi8emu_is_device(pointer)) {
-            gi8emu_report("kernel %s: argument %zu, %p, is not device memory",
-                          gi8emu_kernel_name(kernel), i, pointer);
+            gi8emu_report("kernel %s: argument %zu, byte %zu: %p is not device memory",
+                          gi8emu_kernel_name(kernel), given.argument, given.offset, pointer);
             return false;
         }
     }

@@ -2,8 +2,9 @@
  *
  * An allocation ends (rounded up to 256 bytes) where its last page does, with a page before and a
  * page behind that nobody may touch; what is left of its own pages holds canaries. New memory is
- * full of garbage. Freed memory keeps its addresses, which nobody may touch from then on. Device
- * memory is out of reach but while work of a stream runs. */
+ * full of garbage. AddressSanitizer is told that canaries are out of bounds. Freed memory keeps its
+ * addresses, which nobody may touch from then on. Device memory is out of reach but while work of a
+ * stream runs. */
 #include "runtime.h"
 
 #include <cstring>
@@ -12,6 +13,11 @@
 
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "sanitizers.h"
+#if GI8EMU_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace gi8emu {
 
@@ -82,6 +88,10 @@ void *allocate(size_t bytes, Place place) {
     std::memset(a.pages, canary, static_cast<size_t>(a.start - a.pages));
     fill_with_garbage(a.start, bytes);
     std::memset(a.start + bytes, canary, round_up(bytes, alignment) - bytes);
+#if GI8EMU_ASAN
+    __asan_poison_memory_region(a.pages, static_cast<size_t>(a.start - a.pages));
+    __asan_poison_memory_region(a.start + bytes, round_up(bytes, alignment) - bytes);
+#endif
     if (place == Place::device && open_count == 0) {
         set_access(a, PROT_NONE);
     }
@@ -100,7 +110,7 @@ Allocation *find(const void *pointer) {
     return address <= reinterpret_cast<uintptr_t>(a.pages) + a.page_bytes ? &a : nullptr;
 }
 
-bool intact(const Allocation &a) {
+__attribute__((no_sanitize("address"))) bool intact(const Allocation &a) {
     for (const unsigned char *p = a.pages; p < a.start; p++) {
         if (*p != canary) {
             return false;

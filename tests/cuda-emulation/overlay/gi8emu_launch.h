@@ -3,25 +3,25 @@
 #define GI8EMU_LAUNCH_H
 
 #include <functional>
-#include <initializer_list>
 #include <tuple>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
 #include <cuda_runtime_api.h>
 
+#include <gi8emu_members.h>
+
 /* Checks the configuration and enqueues the kernel, whose threads each call `body`. */
 cudaError_t gi8emu_launch(const cudaLaunchConfig_t *config, const void *kernel,
-                          std::function<void()> &&body,
-                          std::initializer_list<const volatile void *> arguments);
+                          std::function<void()> &&body, std::vector<gi8emu_given> &&pointers);
 
-/* The argument where it is a pointer to data, else NULL. */
-template <typename T> static inline const volatile void *gi8emu_pointer(const T &argument) {
-    if constexpr (std::is_pointer_v<T>) {
-        return argument;
-    } else {
-        (void)argument;
-        return nullptr;
-    }
+template <typename... P, size_t... I>
+static inline std::vector<gi8emu_given> gi8emu_pointers(const std::tuple<P...> &arguments,
+                                                        std::index_sequence<I...>) {
+    std::vector<gi8emu_given> found;
+    (gi8emu_find(&found, I, &std::get<I>(arguments), std::get<I>(arguments)), ...);
+    return found;
 }
 
 template <typename... P, typename... A>
@@ -32,7 +32,7 @@ static inline cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config,
     std::tuple<P...> copies(static_cast<P>(args)...);
     return gi8emu_launch(config, reinterpret_cast<const void *>(kernel),
                          [kernel, copies] { std::apply(kernel, copies); },
-                         {gi8emu_pointer<P>(static_cast<P>(args))...});
+                         gi8emu_pointers(copies, std::index_sequence_for<P...>()));
 }
 
 #endif
