@@ -1,17 +1,7 @@
 /* test_emulator_planted.cpp - kernels with mistakes that the emulation must find. Each test fails
  * where its mistake goes unseen. */
 #include "emulator_test.h"
-
-#if defined(__SANITIZE_THREAD__)
-#define WITH_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define WITH_TSAN 1
-#endif
-#endif
-#ifndef WITH_TSAN
-#define WITH_TSAN 0
-#endif
+#include "sanitizers.h"
 
 /* Bad accesses that a sanitizer would end the program for, but that are to reach the emulation. */
 #define UNSANITIZED __attribute__((no_sanitize("address", "undefined")))
@@ -36,7 +26,7 @@ static void expect(cudaError_t got, cudaError_t error, std::initializer_list<con
 
 static int n_races; /* that TSAN has reported */
 
-#if WITH_TSAN
+#if GI8EMU_WITH_TSAN
 /* Not itself watched: a race in here would be reported from within a report. */
 extern "C" __attribute__((no_sanitize("thread"))) void __tsan_on_report(void *report) {
     (void)report;
@@ -65,7 +55,7 @@ static void expect_race(void (*kernel)(const int *, int *), bool right) {
         }
     });
     assert_int_equal(wrong, !right);
-    assert_int_equal(WITH_TSAN && !right, n_races != 0);
+    assert_int_equal(GI8EMU_WITH_TSAN && !right, n_races != 0);
 }
 
 template <bool BARRIER> static __global__ void neighbours(const int *in, int *out) {
@@ -132,6 +122,8 @@ template <bool WAIT, bool BARRIER> static __global__ void copied(const int *in, 
         __syncthreads();
     }
     out[threadIdx.x] = stage[threadIdx.x];
+    __syncthreads();
+    gi8i_cp_async_wait<0>();
 }
 
 template <bool COMMIT> static __global__ void committed(const int *in, int *out) {
@@ -142,6 +134,8 @@ template <bool COMMIT> static __global__ void committed(const int *in, int *out)
     }
     gi8i_cp_async_wait<0>();
     out[threadIdx.x] = stage[4 * threadIdx.x];
+    gi8i_cp_async_commit();
+    gi8i_cp_async_wait<0>();
 }
 
 /* Only the order of memory is wrong in copied<true, false>; elsewhere nothing has landed. */
@@ -158,6 +152,30 @@ static void test_missing_wait(void **state) {
         run(committed<false>, one, dim3(64), 0, &in[0], &out[0]);
         assert_int_not_equal(out[7], 0);
     });
+}
+
+/* A copy that nobody waits for: CUDA does not promise that it lands before the shared memory is
+ * another block's. */
+static __global__ void leave_copy(const int *in, bool commit, bool wait) {
+    GI8I_SHARED(int, stage, 4);
+    gi8i_cp_async_16(stage, in, true);
+    if (commit) {
+        gi8i_cp_async_commit();
+    }
+    if (wait) {
+        gi8i_cp_async_wait<0>();
+    }
+    gi8i_cp_async_commit(); /* a group of no copies may be left */
+}
+
+static void test_copy_left(void **state) {
+    (void)state;
+    alignas(16) int in[4] = {};
+    expect(launch(leave_copy, one, one, 0, &in[0], true, true), cudaSuccess, {});
+    for (bool commit : {true, false}) {
+        expect(launch(leave_copy, one, one, 0, &in[0], commit, !commit), cudaErrorLaunchFailure,
+               {"leave_copy", "test_emulator_planted.cpp:", "has not landed"});
+    }
 }
 
 /* Whose last block sums what all have written. Numbers are right without the fence, as blocks run
@@ -186,7 +204,7 @@ static void test_missing_fence(void **state) {
         run(fence ? last_sums<true> : last_sums<false>, dim3(4), dim3(32), 0, &parts[0], &done,
             &sum);
         assert_int_equal(sum, 8);
-        assert_int_equal(WITH_TSAN && !fence, n_races != 0);
+        assert_int_equal(GI8EMU_WITH_TSAN && !fence, n_races != 0);
     }
 }
 
@@ -208,7 +226,7 @@ static void test_out_of_bounds_shared(void **state) {
     (void)state;
     const auto bad = cudaErrorIllegalAddress;
     expect(launch(write_behind, one, dim3(64), 400, 2, 99), cudaSuccess, {});
-    if (!WITH_TSAN) { /* which takes the signal for itself */
+    if (!GI8EMU_WITH_TSAN) { /* which takes the signal for itself */
         expect(launch(write_behind, one, dim3(64), 400, 0, 64), bad,
                {"write_behind", "block (0, 0, 0)", "thread (37, 0, 0)",
                 "0 bytes behind shared array parts of 256 bytes", "test_emulator_planted.cpp"});
@@ -309,7 +327,7 @@ static __global__ void recurse(int n, int *out) {
 
 static void test_faults(void **state) {
     (void)state;
-    if (WITH_TSAN) {
+    if (GI8EMU_WITH_TSAN) {
         skip();
     }
     int out = 0;
@@ -340,6 +358,8 @@ static __global__ void misaligned(int kind, const char *global, int shift) {
         stage[threadIdx.x] = static_cast<char>(
             __ldg(reinterpret_cast<const unsigned *>(static_cast<const void *>(global + shift))));
     }
+    gi8i_cp_async_commit();
+    gi8i_cp_async_wait<0>();
 }
 
 static void test_misaligned(void **state) {
@@ -475,6 +495,7 @@ int main(void) {
         cmocka_unit_test(test_missing_second_barrier),
         cmocka_unit_test(test_missing_syncwarp),
         cmocka_unit_test(test_missing_wait),
+        cmocka_unit_test(test_copy_left),
         cmocka_unit_test(test_missing_fence),
         cmocka_unit_test(test_out_of_bounds_shared),
         cmocka_unit_test(test_uninitialised_shared),

@@ -94,6 +94,7 @@ const char *gi8emu_shared_describe(const void *address); /* which array it is be
 
 /* copy.cpp */
 void gi8emu_copy_begin();
+void gi8emu_copy_end(); /* of the running thread; fails where copies are under way */
 
 /* fault.cpp: from begin to end, a bad memory access in a thread ends the launch. */
 void gi8emu_fault_begin();

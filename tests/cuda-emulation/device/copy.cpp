@@ -8,6 +8,7 @@
 struct pending {
     gi8emu_copy copy;
     int group; /* how many groups the thread had closed before */
+    gi8emu_site at;
 };
 
 static std::deque<pending> under_way[gi8emu_max_threads];
@@ -20,10 +21,10 @@ void gi8emu_copy_begin() {
     last_used = -1;
 }
 
-void gi8emu_copy_start(gi8emu_copy copy) {
+void gi8emu_copy_start(gi8emu_copy copy, gi8emu_site at) {
     int self = gi8emu_running.current;
     last_used = self > last_used ? self : last_used;
-    under_way[self].push_back({copy, gi8emu_running.threads[self].groups_closed});
+    under_way[self].push_back({copy, gi8emu_running.threads[self].groups_closed, at});
 }
 
 void gi8emu_copy_commit() {
@@ -40,4 +41,12 @@ bool gi8emu_copy_land(int groups, gi8emu_copy *copy) {
     *copy = mine.front().copy;
     mine.pop_front();
     return true;
+}
+
+void gi8emu_copy_end() {
+    const std::deque<pending> &mine = under_way[gi8emu_running.current];
+    if (!mine.empty()) {
+        gi8emu_fail(cudaErrorLaunchFailure, mine.front().at,
+                    "the thread ends while this asynchronous copy has not landed");
+    }
 }

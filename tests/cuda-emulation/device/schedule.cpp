@@ -120,6 +120,7 @@ static void thread_main() {
         int self = block->current;
         gi8emu_acquire(&kernel_begins);
         block->kernel->body();
+        gi8emu_copy_end();
         gi8emu_release(&kernel_ends);
         block->threads[self].state = gi8emu_state::exited;
         block->threads[self].fiber = nullptr;

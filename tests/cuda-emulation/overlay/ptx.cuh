@@ -67,7 +67,7 @@ struct gi8emu_copy {
     uint4 *to;
     const uint4 *from; /* NULL: zeros */
 };
-void gi8emu_copy_start(gi8emu_copy copy);
+void gi8emu_copy_start(gi8emu_copy copy, gi8emu_site at);
 void gi8emu_copy_commit();
 /* Takes a copy that has landed when at most `groups` groups are under way; false for no more. */
 bool gi8emu_copy_land(int groups, gi8emu_copy *copy);
@@ -80,7 +80,8 @@ static inline void gi8i_cp_async_16(void *shared, const void *global, bool valid
     gi8emu_check_shared("gi8i_cp_async_16", shared, 16, at);
     *static_cast<uint4 *>(shared) = gi8emu_garbage();
     gi8emu_copy_start({static_cast<uint4 *>(shared),
-                       valid ? static_cast<const uint4 *>(global) : nullptr});
+                       valid ? static_cast<const uint4 *>(global) : nullptr},
+                      at);
 }
 
 static inline void gi8i_cp_async_commit() {
