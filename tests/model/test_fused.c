@@ -3,14 +3,24 @@
 
 #include "ggml-int8/gi8_backend_impl.h"
 
+static const gi8_backend_vtable *cpu; /* of the backend in use */
+static int64_t n_fused;
+
+static bool count_fused(const gi8_backend *backend, const gi8_tensor *first,
+                        const gi8_tensor *next) {
+    bool fuses = cpu->can_fuse(backend, first, next);
+    n_fused += fuses;
+    return fuses;
+}
+
 /* All logits of the reference's tokens in one call, *n of them; freed with free(). */
 static float *logits_of(const char *name, gptneox_weight_type weights, bool fuse, size_t *n) {
     gi8_backend *backend = fixture_backend(2);
-    const gi8_backend_vtable *vtable = backend->vtable;
-    gi8_backend_vtable apart = *vtable;
-    apart.can_fuse = NULL;
-    assert_non_null(vtable->can_fuse);
-    backend->vtable = fuse ? vtable : &apart;
+    cpu = backend->vtable;
+    gi8_backend_vtable vtable = *cpu;
+    vtable.can_fuse = fuse ? count_fused : NULL;
+    backend->vtable = &vtable;
+    n_fused = 0;
 
     fixture f = fixture_load(name);
     gptneox_model *model = fixture_model(f.dir, backend, weights, GI8_OUTLIERS_COLUMN);
@@ -21,14 +31,17 @@ static float *logits_of(const char *name, gptneox_weight_type weights, bool fuse
     gptneox_batch batch = {.n_tokens = f.n_tokens, .tokens = f.tokens, .wants_logits = all};
     gi8_error error = GI8_ERROR_INIT;
     assert_ok(gptneox_eval(session, &batch, &error), error);
-    *n = (size_t)f.n_tokens * (size_t)gptneox_model_config(model)->vocab_size;
+    const gptneox_config *config = gptneox_model_config(model);
+    /* The activation and both sums of each layer, and biases where they are sums of their own. */
+    assert_true(fuse ? n_fused >= 3 * config->num_hidden_layers : n_fused == 0);
+    *n = (size_t)f.n_tokens * (size_t)config->vocab_size;
     float *logits = malloc(*n * sizeof *logits);
     assert_non_null(logits);
     memcpy(logits, gptneox_logits(session, 0), *n * sizeof *logits);
 
     gptneox_session_free(session);
     gptneox_model_free(model);
-    backend->vtable = vtable;
+    backend->vtable = cpu;
     gi8_backend_free(backend);
     fixture_free(&f);
     return logits;
