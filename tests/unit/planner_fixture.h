@@ -6,16 +6,7 @@
 #ifndef PLANNER_FIXTURE_H
 #define PLANNER_FIXTURE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "mock_backend.h"
+#include "mock_fixture.h"
 #include "test_seed.h"
 
 static inline const gi8_tensor *root_of(const gi8_tensor *t) {
@@ -33,52 +24,6 @@ static inline bool writes_into_source(const gi8_tensor *node) {
 /* The node whose result a step leaves. */
 static inline const gi8_tensor *result_of(const gi8_step *step) {
     return step->n_fused > 0 ? step->fused[step->n_fused - 1].node : step->node;
-}
-
-/* A context, a backend and what belongs to them; one per test. */
-typedef struct fixture {
-    gi8_context *ctx;
-    mock_backend mock;
-} fixture;
-
-static inline int setup(void **state) {
-    fixture *f = calloc(1, sizeof *f);
-    *state = f;
-    if (f == NULL) {
-        return -1;
-    }
-    f->ctx = gi8_context_create(NULL, NULL);
-    f->mock = mock_host();
-    return f->ctx != NULL ? 0 : -1;
-}
-
-static inline int teardown(void **state) {
-    fixture *f = *state;
-    bool leaked = f->mock.n_alive != 0 || f->mock.n_prepared != 0;
-    gi8_context_free(f->ctx);
-    free(f);
-    return leaked ? -1 : 0;
-}
-
-static inline gi8_plan *plan_with(fixture *f, const gi8_graph *graph,
-                                  const gi8_plan_params *params) {
-    gi8_error error = GI8_ERROR_INIT;
-    gi8_plan *plan = gi8_plan_create(&f->mock.base, graph, params, &error);
-    if (plan == NULL) {
-        fail_msg("%s", error.message);
-    }
-    return plan;
-}
-
-static inline gi8_graph *graph_of(fixture *f, int n_outputs, gi8_tensor *const *outputs) {
-    gi8_graph *graph = gi8_graph_create(f->ctx);
-    for (int i = 0; i < n_outputs; i++) {
-        gi8_graph_add_output(graph, outputs[i]);
-    }
-    if (gi8_context_status(f->ctx) != GI8_OK) {
-        fail_msg("%s", gi8_context_message(f->ctx));
-    }
-    return graph;
 }
 
 /* ---- who owns which bytes -------------------------------------------------------------------- */
@@ -246,6 +191,36 @@ static inline void compare_plans(gi8_plan *reusing, gi8_plan *apart, const gi8_g
     }
     free(values[0]);
     free(values[1]);
+}
+
+/* ---- cases ----------------------------------------------------------------------------------- */
+
+/* Builds a graph of `x`, an input [8, 4], and returns its output; *extra_output is NULL or becomes
+ * a second one. */
+typedef gi8_tensor *build_fn(gi8_context *ctx, gi8_tensor *x, gi8_tensor **extra_output);
+
+/* Plans what `build` makes: so many nodes are fused, so many results in place, and neither changes
+ * a value. */
+static inline void check_case(fixture *f, const char *what, build_fn *build, int64_t n_fused,
+                              int64_t n_in_place) {
+    gi8_tensor *x = gi8_new_tensor_2d(f->ctx, GI8_TYPE_F32, 8, 4);
+    gi8_tensor *outputs[2] = {NULL, NULL};
+    outputs[0] = build(f->ctx, x, &outputs[1]);
+    gi8_graph *graph = graph_of_all(f, outputs[1] != NULL ? 2 : 1, outputs);
+    gi8_plan *plan = plan_of(&f->mock, graph, NULL);
+    check_lifetimes(plan, graph, f->mock.plan);
+    gi8_plan_stats stats = gi8_plan_get_stats(plan);
+    if (stats.n_fused != n_fused || stats.n_in_place != n_in_place) {
+        fail_msg("%s: %lld fused, %lld in place", what, (long long)stats.n_fused,
+                 (long long)stats.n_in_place);
+    }
+    gi8_plan *apart = plan_of(&f->mock, graph, &(gi8_plan_params){.no_reuse = true});
+    assert_int_equal(gi8_plan_get_stats(apart).n_fused, 0);
+    assert_int_equal(gi8_plan_get_stats(apart).n_in_place, 0);
+    compare_plans(plan, apart, graph);
+    gi8_plan_free(plan);
+    gi8_plan_free(apart);
+    gi8_context_reset(f->ctx);
 }
 
 #endif

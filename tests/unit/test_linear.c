@@ -1,41 +1,10 @@
 /* test_linear.c - the int8 linear layer: loading whole, in tiles and on a device, and back. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include "ggml-int8/gi8_linear.h"
 #include "ggml-int8/gi8_quantize.h"
-#include "mock_backend.h"
+#include "mock_fixture.h"
 #include "test_seed.h"
-
-typedef struct fixture {
-    mock_backend host, device;
-    gi8_error error;
-} fixture;
-
-static int setup(void **state) {
-    fixture *f = calloc(1, sizeof *f);
-    *state = f;
-    if (f == NULL) {
-        return -1;
-    }
-    f->host = mock_host();
-    f->device = mock_device();
-    return 0;
-}
-
-static int teardown(void **state) {
-    fixture *f = *state;
-    bool leaked = f->host.n_alive != 0 || f->device.n_alive != 0;
-    free(f);
-    return leaked ? -1 : 0;
-}
 
 static gi8_linear_int8 *layer(fixture *f, mock_backend *mock, int64_t k, int64_t n, bool has_bias) {
     const gi8_linear_int8_params params = {.in_features = k,
@@ -128,8 +97,8 @@ static void check_loading(fixture *f, mock_backend *mock, int64_t k, int64_t n) 
 
 static void test_loading(void **state) {
     fixture *f = *state;
-    check_loading(f, &f->host, 37, 11);
-    assert_int_equal(f->host.largest_write, 0); /* straight into the backend's memory */
+    check_loading(f, &f->mock, 37, 11);
+    assert_int_equal(f->mock.largest_write, 0); /* straight into the backend's memory */
     check_loading(f, &f->device, 37, 11);
 }
 
@@ -195,7 +164,7 @@ static void check_not_finite(fixture *f, mock_backend *mock, int64_t k, int64_t 
 
 static void test_not_finite(void **state) {
     fixture *f = *state;
-    check_not_finite(f, &f->host, 8, 3);
+    check_not_finite(f, &f->mock, 8, 3);
     check_not_finite(f, &f->device, 8, 3);
     check_not_finite(f, &f->device, 3000, 800); /* in two tiles */
 }
@@ -230,7 +199,7 @@ static void check_codes(fixture *f, mock_backend *mock) {
 
 static void test_codes(void **state) {
     fixture *f = *state;
-    check_codes(f, &f->host);
+    check_codes(f, &f->mock);
     check_codes(f, &f->device);
 }
 
@@ -265,7 +234,7 @@ static void check_bias(fixture *f, mock_backend *mock) {
 
 static void test_bias(void **state) {
     fixture *f = *state;
-    check_bias(f, &f->host);
+    check_bias(f, &f->mock);
     check_bias(f, &f->device);
 }
 
@@ -275,7 +244,7 @@ static void test_refusals(void **state) {
         .in_features = 4, .out_features = 3, .has_bias = true, .name = "dense"};
     assert_null(gi8_linear_int8_create(NULL, &params, &f->error));
     assert_int_equal(f->error.status, GI8_ERR_ARGUMENT);
-    assert_null(gi8_linear_int8_create(&f->host.base, NULL, &f->error));
+    assert_null(gi8_linear_int8_create(&f->mock.base, NULL, &f->error));
     assert_int_equal(f->error.status, GI8_ERR_ARGUMENT);
     const int64_t shapes[][2] = {
         {0, 3},  {-1, 3},        {GI8_INT8_MAX_K + 1, 3}, {4, 0},
@@ -283,7 +252,7 @@ static void test_refusals(void **state) {
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         params.in_features = shapes[i][0];
         params.out_features = shapes[i][1];
-        assert_null(gi8_linear_int8_create(&f->host.base, &params, &f->error));
+        assert_null(gi8_linear_int8_create(&f->mock.base, &params, &f->error));
         assert_int_equal(f->error.status, GI8_ERR_SHAPE);
         assert_non_null(strstr(f->error.message, "\"dense\""));
     }
@@ -299,7 +268,7 @@ static void test_refusals(void **state) {
     for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
         params = (gi8_linear_int8_params){
             .in_features = 4, .out_features = 3, .op = ops[i].op, .name = "dense"};
-        assert_null(gi8_linear_int8_create(&f->host.base, &params, &f->error));
+        assert_null(gi8_linear_int8_create(&f->mock.base, &params, &f->error));
         assert_int_equal(f->error.status, ops[i].status);
         assert_non_null(strstr(f->error.message, "\"dense\""));
     }
@@ -311,12 +280,12 @@ static void test_refusals(void **state) {
     for (int i = 0; i < 2; i++) {
         params = (gi8_linear_int8_params){
             .in_features = 4, .out_features = 3, .name = "dense", .allocator = &halves[i]};
-        assert_null(gi8_linear_int8_create(&f->host.base, &params, &f->error));
+        assert_null(gi8_linear_int8_create(&f->mock.base, &params, &f->error));
         assert_int_equal(f->error.status, GI8_ERR_ARGUMENT);
     }
-    assert_int_equal(f->host.n_allocs, 0);
+    assert_int_equal(f->mock.n_allocs, 0);
 
-    gi8_linear_int8 *linear = layer(f, &f->host, 4, 3, false);
+    gi8_linear_int8 *linear = layer(f, &f->mock, 4, 3, false);
     const float w[12] = {0};
     const int8_t codes[12] = {0};
     const int64_t ranges[][2] = {{-1, 1}, {0, 4}, {3, 1}, {1, INT64_MAX}, {4, 0}, {2, -1}};
@@ -364,22 +333,22 @@ static void test_failing_memory(void **state) {
     for (; linear == NULL; n_failures++) {
         assert_true(n_failures < 100);
         allocator.fail_in = n_failures;
-        linear = gi8_linear_int8_create(&f->host.base, &params, &f->error);
+        linear = gi8_linear_int8_create(&f->mock.base, &params, &f->error);
         if (linear == NULL) {
             assert_int_equal(f->error.status, GI8_ERR_MEMORY);
             assert_int_equal(allocator.n_alive, 0);
-            assert_int_equal(f->host.n_alive, 0);
+            assert_int_equal(f->mock.n_alive, 0);
         }
     }
     assert_true(n_failures > 2);
     gi8_linear_int8_free(linear);
     allocator.fail_in = -1;
     for (int i = 0; i < 2; i++) { /* codes, vectors */
-        f->host.fail_alloc_in = i;
-        assert_null(gi8_linear_int8_create(&f->host.base, &params, &f->error));
+        f->mock.fail_alloc_in = i;
+        assert_null(gi8_linear_int8_create(&f->mock.base, &params, &f->error));
         assert_int_equal(f->error.status, GI8_ERR_MEMORY);
         assert_int_equal(allocator.n_alive, 0);
-        assert_int_equal(f->host.n_alive, 0);
+        assert_int_equal(f->mock.n_alive, 0);
     }
 }
 
@@ -397,9 +366,8 @@ static void test_forward(void **state) {
     assert_int_equal(gi8_linear_int8_footprint(NULL), 0);
     assert_string_equal(gi8_linear_int8_codes(linear)->name, "dense.codes");
 
-    gi8_context *ctx = gi8_context_create(NULL, NULL);
-    gi8_tensor *x = gi8_new_tensor_2d(ctx, GI8_TYPE_F32, 4, 7);
-    gi8_tensor *y = gi8_linear_int8_forward(ctx, linear, x);
+    gi8_tensor *x = gi8_new_tensor_2d(f->ctx, GI8_TYPE_F32, 4, 7);
+    gi8_tensor *y = gi8_linear_int8_forward(f->ctx, linear, x);
     assert_non_null(y);
     assert_int_equal(y->op, GI8_OP_MUL_MAT_INT8_MIXED);
     assert_int_equal(y->type, GI8_TYPE_F16);
@@ -407,19 +375,16 @@ static void test_forward(void **state) {
     const gi8_int8_params *op = y->params;
     assert_true(op->threshold == 2.5f && op->outliers == GI8_OUTLIERS_PER_TOKEN);
 
-    gi8_graph *graph = gi8_graph_create(ctx);
-    gi8_graph_add_output(graph, y);
-    gi8_plan *plan = gi8_plan_create(&f->device.base, graph, NULL, &f->error);
-    assert_non_null(plan);
+    gi8_plan *plan = plan_of(&f->device, graph_of(f, y), NULL);
     assert_int_equal(gi8_plan_execute(plan, &f->error), GI8_OK);
     gi8_plan_free(plan);
 
-    assert_null(gi8_linear_int8_forward(ctx, NULL, x));
-    assert_int_equal(gi8_context_status(ctx), GI8_ERR_ARGUMENT);
-    gi8_context_clear_error(ctx);
-    assert_null(gi8_linear_int8_forward(ctx, linear, gi8_new_tensor_2d(ctx, GI8_TYPE_F32, 5, 7)));
-    assert_int_equal(gi8_context_status(ctx), GI8_ERR_SHAPE);
-    gi8_context_free(ctx);
+    assert_null(gi8_linear_int8_forward(f->ctx, NULL, x));
+    assert_int_equal(gi8_context_status(f->ctx), GI8_ERR_ARGUMENT);
+    gi8_context_clear_error(f->ctx);
+    x = gi8_new_tensor_2d(f->ctx, GI8_TYPE_F32, 5, 7);
+    assert_null(gi8_linear_int8_forward(f->ctx, linear, x));
+    assert_int_equal(gi8_context_status(f->ctx), GI8_ERR_SHAPE);
     gi8_linear_int8_free(linear);
 }
 

@@ -1,65 +1,8 @@
 /* test_plan.c - backends, buffers and plans: refusals, inputs and outputs, stopping, guards,
  * failing memory, and memory that the host cannot read. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
-
-#include "mock_backend.h"
-
-typedef struct fixture {
-    gi8_context *ctx;
-    mock_backend mock;
-    mock_backend device;
-    gi8_error error;
-    /* What callbacks saw and do. */
-    gi8_plan *plan;
-    int64_t n_progress;
-    int64_t last_done, last_total;
-    int64_t stop_at; /* -1: never */
-} fixture;
-
-static int setup(void **state) {
-    fixture *f = calloc(1, sizeof *f);
-    *state = f;
-    if (f == NULL) {
-        return -1;
-    }
-    f->ctx = gi8_context_create(NULL, NULL);
-    f->mock = mock_host();
-    f->device = mock_device();
-    f->stop_at = -1;
-    return f->ctx != NULL ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    fixture *f = *state;
-    bool leaked = f->mock.n_alive != 0 || f->mock.n_prepared != 0 || f->mock.bytes_alive != 0 ||
-                  f->device.n_alive != 0 || f->device.n_prepared != 0;
-    gi8_context_free(f->ctx);
-    free(f);
-    return leaked ? -1 : 0;
-}
-
-static gi8_graph *graph_of(fixture *f, gi8_tensor *output) {
-    gi8_graph *graph = gi8_graph_create(f->ctx);
-    assert_int_equal(gi8_graph_add_output(graph, output), GI8_OK);
-    return graph;
-}
-
-static gi8_plan *plan_of(fixture *f, mock_backend *mock, const gi8_graph *graph,
-                         const gi8_plan_params *params) {
-    gi8_plan *plan = gi8_plan_create(&mock->base, graph, params, &f->error);
-    if (plan == NULL) {
-        fail_msg("%s", f->error.message);
-    }
-    return plan;
-}
+#include "mock_fixture.h"
 
 /* The plan is refused with this status and a sentence that contains `words`. */
 static void assert_refused(fixture *f, mock_backend *mock, const gi8_graph *graph,
@@ -230,7 +173,7 @@ static void test_place_of_leaves(void **state) {
     gi8_graph *graph = graph_of(f, gi8_scale(f->ctx, w, 2.0f));
 
     gi8_tensor_set_data(w, memory);
-    gi8_plan_free(plan_of(f, &f->mock, graph, NULL));
+    gi8_plan_free(plan_of(&f->mock, graph, NULL));
     assert_refused(f, &f->device, graph, GI8_ERR_UNSUPPORTED,
                    "leaf \"w\": its memory is the program's");
     gi8_tensor_set_data(w, (char *)memory + 1);
@@ -239,7 +182,7 @@ static void test_place_of_leaves(void **state) {
 
     gi8_buffer *on_device = gi8_buffer_create(&f->device.base, 128, NULL);
     gi8_buffer_bind(on_device, w, 0, NULL);
-    gi8_plan_free(plan_of(f, &f->device, graph, NULL));
+    gi8_plan_free(plan_of(&f->device, graph, NULL));
     assert_refused(f, &f->mock, graph, GI8_ERR_UNSUPPORTED,
                    "leaf \"w\": its buffer belongs to the backend mock device");
     gi8_buffer_free(on_device);
@@ -247,7 +190,7 @@ static void test_place_of_leaves(void **state) {
     mock_backend other = mock_host(); /* another backend in host memory */
     gi8_buffer *on_other = gi8_buffer_create(&other.base, 128, NULL);
     gi8_buffer_bind(on_other, w, 0, NULL);
-    gi8_plan_free(plan_of(f, &f->mock, graph, NULL));
+    gi8_plan_free(plan_of(&f->mock, graph, NULL));
     assert_refused(f, &f->device, graph, GI8_ERR_UNSUPPORTED, "belongs to the backend mock host");
     gi8_buffer_free(on_other);
 }
@@ -270,7 +213,7 @@ static void check_inputs_and_outputs(fixture *f, mock_backend *mock) {
     gi8_graph *graph = graph_of(f, copy);
     gi8_graph_add_output(graph, part);
     gi8_graph_add_output(graph, gi8_relu(f->ctx, middle));
-    gi8_plan *plan = plan_of(f, mock, graph, NULL);
+    gi8_plan *plan = plan_of(mock, graph, NULL);
     int64_t n_allocs = mock->n_allocs;
 
     float values[32], read[32];
@@ -348,7 +291,7 @@ static void test_no_reuse_reads_everything(void **state) {
     gi8_tensor *x = input(f, "x");
     gi8_tensor *copy = gi8_cont(f->ctx, x);
     gi8_tensor *y = gi8_relu(f->ctx, gi8_scale(f->ctx, copy, 2.0f));
-    gi8_plan *plan = plan_of(f, &f->mock, graph_of(f, y), &(gi8_plan_params){.no_reuse = true});
+    gi8_plan *plan = plan_of(&f->mock, graph_of(f, y), &(gi8_plan_params){.no_reuse = true});
     float values[32], read[32];
     fill(values, 32, 3.0f);
     gi8_plan_write(plan, x, 0, values, sizeof values, NULL);
@@ -371,7 +314,7 @@ static void check_cache(fixture *f, mock_backend *mock) {
     gi8_graph *graph = graph_of(f, y);
     gi8_graph_add_output(graph, stored);
     gi8_graph_add_output(graph, cache);
-    gi8_plan *plan = plan_of(f, mock, graph, NULL);
+    gi8_plan *plan = plan_of(mock, graph, NULL);
     assert_int_equal(gi8_plan_get_stats(plan).total_bytes, 64);
     assert_int_equal(gi8_plan_get_stats(plan).input_bytes, 64);
 
@@ -402,7 +345,7 @@ static void test_caches(void **state) {
 static void test_empty_graph(void **state) {
     fixture *f = *state;
     gi8_graph *graph = gi8_graph_create(f->ctx);
-    gi8_plan *plan = plan_of(f, &f->mock, graph, NULL);
+    gi8_plan *plan = plan_of(&f->mock, graph, NULL);
     assert_int_equal(gi8_plan_execute(plan, &f->error), GI8_OK);
     assert_int_equal(gi8_plan_get_stats(plan).n_steps, 0);
     gi8_plan_free(plan);
@@ -411,7 +354,7 @@ static void test_empty_graph(void **state) {
     gi8_tensor *view = gi8_reshape_1d(f->ctx, x, 32);
     graph = graph_of(f, view);
     gi8_graph_add_output(graph, x);
-    plan = plan_of(f, &f->mock, graph, NULL);
+    plan = plan_of(&f->mock, graph, NULL);
     float value = 5.0f, read = 0.0f;
     assert_int_equal(gi8_plan_write(plan, x, 12, &value, 4, NULL), GI8_OK);
     assert_int_equal(gi8_plan_execute(plan, &f->error), GI8_OK);
@@ -422,7 +365,7 @@ static void test_empty_graph(void **state) {
 
 static void test_stats(void **state) {
     fixture *f = *state;
-    gi8_plan *plan = plan_of(f, &f->mock, graph_of(f, three_steps(f, input(f, "x"))), NULL);
+    gi8_plan *plan = plan_of(&f->mock, graph_of(f, three_steps(f, input(f, "x"))), NULL);
     gi8_plan_stats stats = gi8_plan_get_stats(plan);
     assert_int_equal(stats.n_steps, 3);
     assert_int_equal(stats.n_in_place, 1); /* relu */
@@ -440,32 +383,38 @@ static void test_stats(void **state) {
 
 /* ---- stopping -------------------------------------------------------------------------------- */
 
+/* A run of three steps, what its callbacks saw, and where they stop it. */
+typedef struct run {
+    gi8_plan *plan;
+    int64_t n_progress;
+    int64_t stop_at; /* -1: never */
+} run;
+
 static void on_progress(void *user, int64_t done, int64_t total) {
-    fixture *f = user;
-    assert_int_equal(done, f->n_progress);
-    f->n_progress++;
-    f->last_done = done;
-    f->last_total = total;
+    run *r = user;
+    assert_int_equal(done, r->n_progress);
+    assert_int_equal(total, 3);
+    r->n_progress++;
 }
 
 static bool at_stop(void *user) {
-    fixture *f = user;
-    return f->stop_at >= 0 && f->n_progress >= f->stop_at;
+    const run *r = user;
+    return r->stop_at >= 0 && r->n_progress >= r->stop_at;
 }
 
 static void cancel_at_stop(void *user, int64_t step) {
-    fixture *f = user;
-    if (step == f->stop_at) {
-        gi8_plan_cancel(f->plan);
+    const run *r = user;
+    if (step == r->stop_at) {
+        gi8_plan_cancel(r->plan);
     }
 }
 
-static void run_stopped(fixture *f, int64_t steps_expected) {
+static void run_stopped(fixture *f, run *r, int64_t steps_expected) {
     int64_t before = f->mock.n_executed;
-    f->n_progress = 0;
-    gi8_status status = gi8_plan_execute(f->plan, &f->error);
+    r->n_progress = 0;
+    gi8_status status = gi8_plan_execute(r->plan, &f->error);
     assert_int_equal(f->mock.n_executed - before, steps_expected);
-    assert_int_equal(f->n_progress, steps_expected);
+    assert_int_equal(r->n_progress, steps_expected);
     assert_int_equal(status, steps_expected == 3 ? GI8_OK : GI8_ERR_CANCELLED);
     if (status != GI8_OK) {
         assert_int_equal(f->error.status, GI8_ERR_CANCELLED);
@@ -477,35 +426,35 @@ static void run_stopped(fixture *f, int64_t steps_expected) {
 
 static void test_stopping(void **state) {
     fixture *f = *state;
-    gi8_plan_params params = {.progress = on_progress, .should_cancel = at_stop, .user = f};
+    run r = {.stop_at = -1};
+    gi8_plan_params params = {.progress = on_progress, .should_cancel = at_stop, .user = &r};
     gi8_graph *graph = graph_of(f, three_steps(f, input(f, "x")));
-    f->plan = plan_of(f, &f->mock, graph, &params);
-    run_stopped(f, 3);
-    assert_int_equal(f->last_done, 2);
-    assert_int_equal(f->last_total, 3);
-    for (f->stop_at = 0; f->stop_at < 3; f->stop_at++) { /* by the callback */
-        run_stopped(f, f->stop_at);
+    r.plan = plan_of(&f->mock, graph, &params);
+    run_stopped(f, &r, 3);
+    for (r.stop_at = 0; r.stop_at < 3; r.stop_at++) { /* by the callback */
+        run_stopped(f, &r, r.stop_at);
     }
-    f->stop_at = -1;
-    run_stopped(f, 3); /* and the plan is as good as before */
-    gi8_plan_free(f->plan);
+    r.stop_at = -1;
+    run_stopped(f, &r, 3); /* and the plan is as good as before */
+    gi8_plan_free(r.plan);
 
     params.should_cancel = NULL; /* by gi8_plan_cancel() while a step runs */
-    f->plan = plan_of(f, &f->mock, graph, &params);
+    r.plan = plan_of(&f->mock, graph, &params);
     f->mock.on_step = cancel_at_stop;
-    f->mock.user = f;
-    for (f->stop_at = 0; f->stop_at < 3; f->stop_at++) {
-        run_stopped(f, f->stop_at + 1); /* the step itself ends; the last one is too late to stop */
+    f->mock.user = &r;
+    for (r.stop_at = 0; r.stop_at < 3; r.stop_at++) {
+        /* The step itself ends; the last one is too late to stop. */
+        run_stopped(f, &r, r.stop_at + 1);
     }
-    f->stop_at = -1;
-    gi8_plan_cancel(f->plan); /* nothing runs: nothing is stopped, nor later */
-    run_stopped(f, 3);
-    gi8_plan_free(f->plan);
+    r.stop_at = -1;
+    gi8_plan_cancel(r.plan); /* nothing runs: nothing is stopped, nor later */
+    run_stopped(f, &r, 3);
+    gi8_plan_free(r.plan);
 }
 
 static void test_device_errors(void **state) {
     fixture *f = *state;
-    gi8_plan *plan = plan_of(f, &f->mock, graph_of(f, three_steps(f, input(f, "x"))), NULL);
+    gi8_plan *plan = plan_of(&f->mock, graph_of(f, three_steps(f, input(f, "x"))), NULL);
     f->mock.execute_status = GI8_ERR_DEVICE;
     assert_int_equal(gi8_plan_execute(plan, &f->error), GI8_ERR_DEVICE);
     assert_string_equal(f->error.message, "the mock was told to fail");
@@ -538,7 +487,7 @@ static void test_guards(void **state) {
     gi8_tensor *e = gi8_set_name(gi8_soft_max(f->ctx, c, NULL, 1.0f), "e");
     gi8_graph *graph = graph_of(f, d);
     gi8_graph_add_output(graph, e);
-    gi8_plan *plan = plan_of(f, &f->mock, graph, &(gi8_plan_params){.guard = true});
+    gi8_plan *plan = plan_of(&f->mock, graph, &(gi8_plan_params){.guard = true});
     assert_int_equal(gi8_plan_get_stats(plan).n_in_place, 1);
     assert_int_equal(gi8_plan_execute(plan, &f->error), GI8_OK);
 
@@ -556,7 +505,7 @@ static void test_guards(void **state) {
     gi8_plan_free(plan);
 
     /* Nothing of that on a device, where the host cannot look. */
-    plan = plan_of(f, &f->device, graph, &(gi8_plan_params){.guard = true});
+    plan = plan_of(&f->device, graph, &(gi8_plan_params){.guard = true});
     assert_int_equal(gi8_plan_execute(plan, &f->error), GI8_OK);
     gi8_plan_free(plan);
 }

@@ -3,11 +3,11 @@
 
 typedef struct in_place_case {
     const char *what;
-    gi8_tensor *(*build)(gi8_context *ctx, gi8_tensor *x, gi8_tensor **extra_output);
+    build_fn *build;
     int64_t expected; /* results in place */
 } in_place_case;
 
-/* In each: x is an input [8, 4], `r` a result that nothing else reads unless the case says so. */
+/* In each `r` is a result that nothing else reads unless the case says so. */
 static gi8_tensor *result(gi8_context *ctx, gi8_tensor *x) {
     return gi8_set_name(gi8_cont(ctx, x), "r");
 }
@@ -147,22 +147,7 @@ static void test_in_place(void **state) {
         {"a chain of three", chain, 3},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        gi8_tensor *x = gi8_new_tensor_2d(f->ctx, GI8_TYPE_F32, 8, 4);
-        gi8_tensor *outputs[2] = {NULL, NULL};
-        outputs[0] = cases[i].build(f->ctx, x, &outputs[1]);
-        gi8_graph *graph = graph_of(f, outputs[1] != NULL ? 2 : 1, outputs);
-        gi8_plan *plan = plan_with(f, graph, NULL);
-        check_lifetimes(plan, graph, f->mock.plan);
-        if (gi8_plan_get_stats(plan).n_in_place != cases[i].expected) {
-            fail_msg("%s: %lld in place", cases[i].what,
-                     (long long)gi8_plan_get_stats(plan).n_in_place);
-        }
-        gi8_plan *apart = plan_with(f, graph, &(gi8_plan_params){.no_reuse = true});
-        assert_int_equal(gi8_plan_get_stats(apart).n_in_place, 0);
-        compare_plans(plan, apart, graph);
-        gi8_plan_free(plan);
-        gi8_plan_free(apart);
-        gi8_context_reset(f->ctx);
+        check_case(f, cases[i].what, cases[i].build, 0, cases[i].expected);
     }
 }
 

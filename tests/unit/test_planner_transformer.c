@@ -66,8 +66,8 @@ static gi8_tensor *transformer(gi8_context *ctx, const model_shape *m) {
 static gi8_plan_stats plan_transformer(fixture *f, const model_shape *m) {
     gi8_context_reset(f->ctx);
     gi8_tensor *logits = transformer(f->ctx, m);
-    gi8_graph *graph = graph_of(f, 1, &logits);
-    gi8_plan *plan = plan_with(f, graph, NULL);
+    gi8_graph *graph = graph_of(f, logits);
+    gi8_plan *plan = plan_of(&f->mock, graph, NULL);
     gi8_plan_stats stats = gi8_plan_get_stats(plan);
     gi8_plan_free(plan);
     return stats;
@@ -99,7 +99,7 @@ static void test_transformer_values(void **state) {
     fixture *f = *state;
     const model_shape m = {64, 4, 5, 3, 50, 7};
     gi8_tensor *logits = transformer(f->ctx, &m);
-    gi8_graph *graph = graph_of(f, 1, &logits);
+    gi8_graph *graph = graph_of(f, logits);
     gi8_buffer *weights[256] = {NULL};
     assert_true(gi8_graph_n_leaves(graph) < 256);
     for (int64_t i = 0; i < gi8_graph_n_leaves(graph); i++) {
@@ -110,9 +110,9 @@ static void test_transformer_values(void **state) {
             memset(leaf->data, 0x31, gi8_nbytes(leaf));
         }
     }
-    gi8_plan *plans[2] = {plan_with(f, graph, NULL), NULL};
+    gi8_plan *plans[2] = {plan_of(&f->mock, graph, NULL), NULL};
     check_lifetimes(plans[0], graph, f->mock.plan);
-    plans[1] = plan_with(f, graph, &(gi8_plan_params){.no_reuse = true});
+    plans[1] = plan_of(&f->mock, graph, &(gi8_plan_params){.no_reuse = true});
     float values[2][250];
     for (int p = 0; p < 2; p++) {
         assert_int_equal(gi8_plan_execute(plans[p], NULL), GI8_OK);
