@@ -67,6 +67,85 @@ static void check_binary(test_rng *rng, gi8i_binary_fn *fn, const char *name) {
     }
 }
 
+/* Rows of a matrix at the end of their memory, `stride` elements apart. */
+static float *strided_rows(test_rng *rng, int64_t n, int64_t m, int64_t stride, void **block) {
+    int64_t count = (m - 1) * stride + n;
+    float *values = random_floats(rng, count, -15.0f, 15.0f);
+    put_specials(rng, values, count);
+    float *rows = exact_copy(values, (size_t)count, sizeof *values, 1, block);
+    free(values);
+    return rows;
+}
+
+/* Against the kernels for one operation, scalar. `kinds`: the operations, a letter for each. */
+static void check_fused_ops(test_rng *rng, gi8i_fused_fn *fn, const char *name, const char *kinds,
+                            int64_t n, int64_t m) {
+    int64_t stride = n + test_rng_int(rng, 0, 20);
+    void *blocks[GI8_MAX_FUSED + 1];
+    int n_blocks = 0;
+    gi8i_fused_args args = {.y_stride = n + 5, .dst_stride = stride, .n = n, .m = m};
+    args.y = strided_rows(rng, n, m, args.y_stride, &blocks[n_blocks++]);
+    size_t count = (size_t)((m - 1) * stride + n);
+    guarded y = guarded_new(count, sizeof(float), (size_t)n % 4);
+    args.dst = y.data;
+    float *expected = malloc(count * sizeof *expected);
+    assert_non_null(expected);
+    memcpy(expected, y.data, count * sizeof *expected); /* between the rows nothing changes */
+    for (const char *kind = kinds; *kind != '\0'; kind++) {
+        assert_true(args.n_ops < GI8_MAX_FUSED);
+        gi8i_fused_op *op = &args.ops[args.n_ops++];
+        if (*kind == 'i') { /* a sum in place: its addends lie where the result goes */
+            float *other = strided_rows(rng, n, m, stride, &blocks[n_blocks++]);
+            memcpy(y.data, other, count * sizeof *other);
+            memcpy(expected, other, count * sizeof *other);
+        }
+        switch (*kind) {
+        case '+': op->stride = n + 3; break;
+        case 'i': op->stride = stride; op->other = args.dst; break;
+        case 'r': op->kind = GI8I_UNARY_RELU; break;
+        case 's': op->kind = GI8I_UNARY_SILU; break;
+        case 'g': op->kind = GI8I_UNARY_GELU; break;
+        case 't': op->kind = GI8I_UNARY_GELU_TANH; break;
+        default: op->stride = 0; break; /* '1': one row for all */
+        }
+        if (*kind == '+' || *kind == '1') {
+            op->other = strided_rows(rng, n, *kind == '1' ? 1 : m, op->stride, &blocks[n_blocks++]);
+        }
+    }
+    float *x = malloc((size_t)n * sizeof *x);
+    assert_non_null(x);
+    for (int64_t j = 0; j < m; j++) {
+        memcpy(x, args.y + j * args.y_stride, (size_t)n * sizeof *x);
+        for (int i = 0; i < args.n_ops; i++) {
+            const gi8i_fused_op *op = &args.ops[i];
+            if (op->other != NULL) {
+                gi8i_binary_scalar(false, x, op->other + j * op->stride, false, x, n);
+            } else {
+                gi8i_unary_scalar(op->kind, 1.0f, x, x, n);
+            }
+        }
+        memcpy(expected + j * stride, x, (size_t)n * sizeof *x);
+    }
+    fn(&args);
+    assert_same_floats(expected, y.data, (int64_t)count, name);
+    guarded_free(&y, name);
+    free(x);
+    free(expected);
+    while (n_blocks > 0) {
+        free(blocks[--n_blocks]);
+    }
+}
+
+static void check_fused(test_rng *rng, gi8i_fused_fn *fn, const char *name) {
+    static const char *const lists[] = {"", "+", "1", "i", "r", "s", "g", "t", "g1", "+i", "+1t",
+                                        "i+r", "sg1"};
+    for (size_t list = 0; list < sizeof lists / sizeof *lists; list++) {
+        for (int i = 0; i < N_SIZES; i++) {
+            check_fused_ops(rng, fn, name, lists[list], sizes[i], 1 + i % 4);
+        }
+    }
+}
+
 static void check_layer_norm(test_rng *rng, gi8i_layer_norm_fn *fn, const char *name) {
     for (int i = 0; i < N_SIZES; i++) {
         int64_t n = sizes[i];
@@ -267,6 +346,7 @@ static void check_store_f16(test_rng *rng, gi8i_store_f16_fn *fn, const char *na
 KERNEL_TEST(store_f16)
 KERNEL_TEST(unary)
 KERNEL_TEST(binary)
+KERNEL_TEST(fused)
 KERNEL_TEST(layer_norm)
 KERNEL_TEST(soft_max)
 KERNEL_TEST(mul_mat)
@@ -274,8 +354,8 @@ KERNEL_TEST(attention)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_store_f16),
-        cmocka_unit_test(test_unary),    cmocka_unit_test(test_binary),
+        cmocka_unit_test(test_store_f16), cmocka_unit_test(test_unary),
+        cmocka_unit_test(test_binary),   cmocka_unit_test(test_fused),
         cmocka_unit_test(test_layer_norm), cmocka_unit_test(test_soft_max),
         cmocka_unit_test(test_mul_mat),  cmocka_unit_test(test_attention),
     };
