@@ -2,29 +2,36 @@
 #ifndef GI8I_CUDA_LAUNCH_CUH
 #define GI8I_CUDA_LAUNCH_CUH
 
+#include <pthread.h>
+
 #include <cuda_runtime.h>
 
 #include "cuda_impl.h"
+
+/* Held from what is said of a kernel's shared memory to its launch: it is said for all threads. */
+inline pthread_mutex_t gi8i_launch_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Launches kernel<<<grid, block, shared, stream>>>(args...); `name` is for the sentence. */
 template <typename... P, typename... A>
 gi8_status gi8i_launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared,
                        cudaStream_t stream, gi8_error *error, A... args) {
-    if (shared > 48 * 1024) { /* more than every kernel may use must be asked for */
-        cudaError_t allowed = cudaFuncSetAttribute(
-            reinterpret_cast<const void *>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-            static_cast<int>(shared));
-        if (allowed != cudaSuccess) {
-            return gi8i_cuda_check(allowed, name, error);
-        }
-    }
     cudaLaunchConfig_t config = {};
     config.gridDim = grid;
     config.blockDim = block;
     config.dynamicSmemBytes = shared;
     config.stream = stream;
-    return gi8i_cuda_check(cudaLaunchKernelEx(&config, kernel, static_cast<P>(args)...), name,
-                           error);
+    cudaError_t result = cudaSuccess;
+    pthread_mutex_lock(&gi8i_launch_lock);
+    if (shared > 0) { /* unasked, a kernel gets 48 KiB less what it declares itself */
+        result = cudaFuncSetAttribute(reinterpret_cast<const void *>(kernel),
+                                      cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                      static_cast<int>(shared));
+    }
+    if (result == cudaSuccess) {
+        result = cudaLaunchKernelEx(&config, kernel, static_cast<P>(args)...);
+    }
+    pthread_mutex_unlock(&gi8i_launch_lock);
+    return gi8i_cuda_check(result, name, error);
 }
 
 /* ceil(a / b) for a >= 0, b > 0 */
