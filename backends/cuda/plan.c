@@ -111,10 +111,11 @@ static gi8_status make_executable(plan_data *data, cudaGraph_t graph, gi8_error 
 /* Makes a graph of the plan. Without one it is executed step by step. */
 static gi8_status capture(const gi8i_cuda_backend *cuda, gi8_plan_view *plan, gi8_error *error) {
     plan_data *data = plan->backend_data;
-    /* Other threads may take memory meanwhile. */
+    /* Relaxed: other threads may take memory meanwhile, and the driver loads a kernel at its first
+     * launch, which older ones than that of CUDA 12.3 refuse in the other modes. */
     gi8_status status = gi8i_cuda_check(
-        cudaStreamBeginCapture(data->run.stream, cudaStreamCaptureModeThreadLocal),
-        "capturing a plan", error);
+        cudaStreamBeginCapture(data->run.stream, cudaStreamCaptureModeRelaxed), "capturing a plan",
+        error);
     if (status != GI8_OK) {
         return status;
     }
