@@ -56,6 +56,7 @@ static gi8_status check(cublasStatus_t result, const char *what, gi8_error *erro
     }
     gi8_status status = result == CUBLAS_STATUS_ALLOC_FAILED    ? GI8_ERR_MEMORY
                         : result == CUBLAS_STATUS_NOT_SUPPORTED ? GI8_ERR_UNSUPPORTED
+                        : result == CUBLAS_STATUS_ARCH_MISMATCH ? GI8_ERR_UNSUPPORTED
                                                                 : GI8_ERR_DEVICE;
     return gi8_error_set(error, status, "cuda backend: cuBLASLt: %s: %s", what,
                          cublasLtGetStatusName(result));

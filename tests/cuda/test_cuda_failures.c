@@ -344,6 +344,75 @@ static void test_executing_allocates_nothing(void **state) {
     }
 }
 
+/* One product of 129 rows, by cuBLASLt unless `refused`; y [16, 129]. */
+static void multiply(gi8_type type, bool refused, float *y) {
+    enum { LONG_K = 2048, ROWS = 16, M = 129 };
+    gi8_error error = GI8_ERROR_INIT;
+    const gi8_cuda_params params = {.no_graphs = true};
+    gi8_backend *backend = gi8_cuda_backend_create(&params, &error);
+    assert_non_null(backend);
+    gi8_context *ctx = gi8_context_create(NULL, NULL);
+    gi8_tensor *w = gi8_new_tensor_2d(ctx, type, LONG_K, ROWS);
+    gi8_tensor *absmax = gi8_new_tensor_1d(ctx, GI8_TYPE_F32, ROWS);
+    gi8_tensor *x = gi8_new_tensor_2d(ctx, GI8_TYPE_F32, LONG_K, M);
+    gi8_tensor *out = type == GI8_TYPE_I8
+                          ? gi8_mul_mat_int8_mixed(ctx, w, absmax, NULL, x, NULL)
+                          : gi8_mul_mat(ctx, w, x);
+    gi8_graph *graph = gi8_graph_create(ctx);
+    assert_int_equal(gi8_graph_add_output(graph, out), GI8_OK);
+    const int refusal = CUBLAS_STATUS_NOT_SUPPORTED;
+    gi8emu_fail_call("cublasLtMatmulAlgoGetHeuristic", refused ? 1 : 0, refusal);
+    gi8_plan *plan = gi8_plan_create(backend, graph, NULL, &error);
+    assert_non_null(plan);
+    gi8_tensor *const leaves[] = {w, absmax, x};
+    test_rng rng = {23};
+    for (int i = 0; i < 3; i++) {
+        if (leaves[i] == absmax && type != GI8_TYPE_I8) {
+            continue;
+        }
+        const size_t size = gi8_nbytes(leaves[i]);
+        char *values = malloc(size);
+        assert_non_null(values);
+        for (size_t j = 0; j < size; j += leaves[i]->type == GI8_TYPE_I8 ? 1 : sizeof(float)) {
+            const float value = test_rng_float(&rng, -8.0f, 8.0f);
+            if (leaves[i]->type == GI8_TYPE_I8) {
+                values[j] = (char)(int)(15.0f * value);
+            } else {
+                memcpy(values + j, &value, sizeof value);
+            }
+        }
+        assert_int_equal(gi8_plan_write(plan, leaves[i], 0, values, size, &error), GI8_OK);
+        free(values);
+    }
+    unsigned long products = gi8emu_calls("cublasLtMatmul");
+    gi8emu_fail_call("cublasLtMatmulAlgoGetHeuristic", refused ? 1 : 0, refusal);
+    assert_int_equal(gi8_plan_execute(plan, &error), GI8_OK);
+    assert_int_equal(gi8emu_calls("cublasLtMatmul") - products, refused ? 0 : 1);
+    gi8emu_fail_call("cublasLtMatmulAlgoGetHeuristic", 0, 0);
+    assert_int_equal(gi8_plan_read(plan, out, 0, y, ROWS * M * sizeof *y, &error), GI8_OK);
+    gi8_plan_free(plan);
+    gi8_backend_free(backend);
+    gi8_context_free(ctx);
+}
+
+/* Where cuBLASLt has no algorithm, as for types that the device lacks, other kernels compute. */
+static void test_no_algorithm(void **state) {
+    (void)state;
+    setenv("GI8_EMU_SM", "90", 1);
+    gi8emu_reset();
+    static float expected[16 * 129], y[16 * 129];
+    multiply(GI8_TYPE_I8, false, expected);
+    multiply(GI8_TYPE_I8, true, y);
+    assert_memory_equal(y, expected, sizeof y);
+    multiply(GI8_TYPE_F32, false, expected);
+    multiply(GI8_TYPE_F32, true, y);
+    for (int i = 0; i < 16 * 129; i++) {
+        assert_float_equal(y[i], expected[i], 0.05f); /* of sums of 2048 products up to 64 */
+    }
+    unsetenv("GI8_EMU_SM");
+    gi8emu_reset();
+}
+
 static void test_no_device(void **state) {
     (void)state;
     setenv("GI8_EMU_DEVICES", "0", 1);
@@ -391,6 +460,7 @@ int main(void) {
         cmocka_unit_test(test_step_by_step_of_one_row),
         cmocka_unit_test(test_capture_fails),
         cmocka_unit_test(test_executing_allocates_nothing),
+        cmocka_unit_test(test_no_algorithm),
         cmocka_unit_test(test_no_device),
         cmocka_unit_test(test_old_device),
     };

@@ -2,7 +2,8 @@
  *
  *   gemv    at most four rows of x: fp32, the weights are read once
  *   lt      more rows, one matrix of weights: cuBLASLt, x rounded to the type of 16-bit weights
- *   plain   all else (batches of weights, strides and alignments that the others refuse): fp32
+ *   plain   all else (batches of weights, strides and alignments that the others refuse, and types
+ *           that cuBLASLt has no algorithm for on the device): fp32
  */
 #include "../cublaslt.h"
 #include "../kernels/convert.cuh"
@@ -149,8 +150,10 @@ static gi8_status prepare(const gi8i_cuda_run *run, const gi8_step *step, gi8_er
     }
     const gi8i_cublaslt_shape shape = lt_shape(step->node);
     const layout l = layout_of(step);
-    return gi8i_cublaslt_prepare(run->lt, &shape, step->src[0], lt_x(run, step, l), nullptr,
-                                 lt_y(run, step, l), run->stream, error);
+    const gi8_status status =
+        gi8i_cublaslt_prepare(run->lt, &shape, step->src[0], lt_x(run, step, l), nullptr,
+                              lt_y(run, step, l), run->stream, error);
+    return status == GI8_ERR_UNSUPPORTED ? GI8_OK : status; /* launch() does without */
 }
 
 static dim3 blocks(const gi8i_cuda_run *run, int64_t wanted) {
@@ -268,7 +271,10 @@ static gi8_status launch(const gi8i_cuda_run *run, const gi8_step *step, gi8_err
         return GI8_OK;
     }
     if (chosen == ROUTE_LT) {
-        return launch_lt(run, step, error);
+        const gi8_status status = launch_lt(run, step, error);
+        if (status != GI8_ERR_UNSUPPORTED) {
+            return status;
+        }
     }
     switch (step->node->src[0]->type) {
     case GI8_TYPE_F16: return launch_kernel<__half>(run, step, chosen, error);

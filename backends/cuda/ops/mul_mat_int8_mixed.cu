@@ -125,8 +125,9 @@ gi8_status mixed_prepare(const gi8i_cuda_run *run, const gi8_step *step, gi8_err
         return GI8_OK;
     }
     gi8i_cublaslt_shape shape = lt_shape(&job);
-    return gi8i_cublaslt_prepare(run->lt, &shape, step->src[0], job.q, nullptr, job.sums,
-                                 run->stream, error);
+    gi8_status status = gi8i_cublaslt_prepare(run->lt, &shape, step->src[0], job.q, nullptr,
+                                              job.sums, run->stream, error);
+    return status == GI8_ERR_UNSUPPORTED ? GI8_OK : status; /* mixed_launch() does without */
 }
 
 gi8i_epilogue make_epilogue(const mixed_job *job, const gi8_step *step) {
@@ -207,6 +208,10 @@ gi8_status mixed_launch(const gi8i_cuda_run *run, const gi8_step *step, gi8_erro
         gi8i_cublaslt_shape shape = lt_shape(&job);
         status = gi8i_cublaslt_run(run->lt, &shape, w, job.q, nullptr, job.sums, run->stream,
                                    error);
+        if (status == GI8_ERR_UNSUPPORTED) { /* on this device; the sums are not those of gemm_s8 */
+            job.sums = nullptr;
+            return launch_gemm(run, &job, e, w, error);
+        }
     }
     if (status != GI8_OK) {
         return status;
