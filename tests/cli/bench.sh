@@ -4,6 +4,7 @@
 
 small=$FIXTURES/parallel-f32
 bf16=$FIXTURES/head96-bf16
+tools=$(cd "$(dirname "$0")/../../tools" && pwd) || exit 1
 
 # Quick runs of both modes.
 models="-m $small -p 4 -n 2 -r 1 -t 1"
@@ -58,6 +59,7 @@ refused '--n-prompt takes 64 values at most' \
     -p "$(printf '1,%.0s' 1 2 3 4 5 6 7 8)$(printf '1,%.0s' 1 2 3 4 5 6 7 8)1" \
     -p "$(printf '1,%.0s' 1 2 3 4 5 6 7 8)$(printf '1,%.0s' 1 2 3 4 5 6 7 8)1"
 refused 'there is nothing to measure: --n-prompt and --n-gen are 0' -p 0 -n 0
+refused '--device needs auto, cpu, cuda or cuda:N, not "gpu"' --device gpu
 
 # --- options of the kernel mode ---
 refused '"x" is not an option' --kernel x
@@ -75,6 +77,10 @@ refused '--shape (8x8) excludes -N and -K' --kernel --shape 8x8 -N 8
 refused '--shape (8x8) excludes -N and -K' --kernel -K 8 --shape 8x8
 refused '--outliers is between 0 and 100, not 100.5' --kernel --outliers 1,100.5
 refused '--outliers needs a number, not "column"' --kernel --outliers column
+refused '--outlier-columns is between 0 and 133144, not 133145' --kernel --outlier-columns 0,133145
+refused '--outliers and --outlier-columns exclude each other' \
+    --kernel --outliers 1 --outlier-columns 1
+refused '--device needs auto, cpu, cuda or cuda:N, not ""' --kernel --device ''
 refused '--rule is one of column|token, not "row"' --kernel --rule row
 refused '--op is one of int8|f16|bf16|f32, not "i8"' --kernel --op i8
 refused '--isa is one of scalar|avx2|avxvnni|avx512|avx512vnni|best, not "sse"' --kernel --isa sse
@@ -83,7 +89,7 @@ refused '--rotate is between 0 and 1048576, not -1' --kernel --rotate -1
 # --- help ---
 run 0 "$BENCH" --help
 cp "$out" "$work/help"
-for option in model n-prompt n-gen n-depth weights threshold outliers quantize-head threads \
+for option in model n-prompt n-gen n-depth weights threshold outliers quantize-head device threads \
     repetitions output verbose help version kernel; do
     expect_line "^  .*--$option" "$work/help"
 done
@@ -91,8 +97,8 @@ expect_line '^Options .* and _ for - (--n_prompt)' "$work/help"
 run 0 "$BENCH" kernel -h
 expect_line '^Options .* and _ for - (--no_limits)' "$out"
 expect_line '^Exit codes: .* 3 an instruction set that this processor lacks,$' "$out"
-for option in rows out-features in-features shape outliers rule op isa rotate no-limits threads \
-    repetitions output verbose help; do
+for option in rows out-features in-features shape outliers outlier-columns rule op isa rotate \
+    no-limits device threads repetitions output verbose help; do
     expect_line "^  .*--$option" "$out"
 done
 cat "$out" >>"$work/help"
@@ -195,6 +201,24 @@ expect_rows 1 '^    "rule": "token",$'
 expect_rows 1 '^    "outlier_columns": 4,$'
 expect_rows 2 '^    "gops_limit": null,$'
 expect_line '^1: int8 M 2 N 8 K 16 on cpu' "$err"
+
+# As gpu-check.sh measures on a device, and what it makes of it; what exceeds K is K.
+outliers=$(sed -n 's/^outliers=\([0-9,]*\).*/\1/p' "$tools/gpu-check.sh")
+# shellcheck disable=SC2086
+run 0 "$BENCH" $kernels --device cpu --outlier-columns "$outliers" -o csv
+for cells in 0,0 6.25,1 43.75,7; do
+    expect_rows 1 "^\"int8\",2,8,16,$cells,\"column\",\"cpu "
+done
+expect_rows 3 '^"int8",2,8,16,100,16,"column","cpu '
+if command -v python3 >/dev/null; then
+    cp "$out" "$work/int8.csv"
+    printf 'n,k,m,median_us,algorithms,copies\n8,16,2,0.001,1,1\n' >"$work/fp16.csv"
+    run 0 python3 "$tools/gpu-check-table.py" "$work/int8.csv" "$work/fp16.csv"
+    columns='0 outlier columns | 1 outlier columns | 7 outlier columns | all outlier columns'
+    expect_line "^| N×K | M | fp16, µs | $columns |\$" "$out"
+    expect_line '^| 8×16 | 2 | 0\.0 | 0\.00 × ' "$out"
+    expect_line '^int8 is slower in 4 of 4 cells\.$' "$out"
+fi
 
 # The limits: measured before the row and behind it.
 run 0 "$BENCH" --kernel -M 1 -N 8 -K 16 -r 1 -t 2 --rotate 1
