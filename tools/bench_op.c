@@ -9,6 +9,10 @@
 #include "ggml-int8/gi8_quantize.h"
 
 enum { MAX_COPIES = 4096, TILE = 1 << 20 };
+/* Of a device's plan, so that starting and awaiting it, some 50 us, hardly counts; fewer where
+ * their results would take too much memory. */
+enum { DEVICE_OPS = 512 };
+static const size_t DEVICE_RESULT_BYTES = (size_t)1 << 30;
 static const double WARM_UP_SECONDS = 0.25; /* at most */
 static const double SAMPLE_SECONDS = 0.05;  /* at least */
 static const float OUTLIER = 2 * GI8_DEFAULT_THRESHOLD;
@@ -188,7 +192,8 @@ size_t bench_weights_bytes(const bench_weights *weights) {
 /* ---- the operation --------------------------------------------------------------------------- */
 
 /* The operation on each copy, all on the same activations: on the host a plan for each, on a device
- * one plan of all, since a device is fast where it need not wait for the host in between. */
+ * one plan of all, in turns, since a device is fast where it need not wait for the host in
+ * between. */
 typedef struct bench_op {
     const bench_weights *weights;
     int64_t m;
@@ -198,6 +203,7 @@ typedef struct bench_op {
     gi8_tensor *x;
     gi8_plan **plans;
     int n;       /* copies in use */
+    int n_ops;   /* of all plans */
     int n_plans;
     int next;    /* the plan whose turn it is */
 } bench_op;
@@ -223,6 +229,12 @@ static gi8_status fill_activations(bench_op *op, gi8_error *error) {
     return status;
 }
 
+static int device_ops(const bench_op *op, size_t result_bytes) {
+    size_t most = DEVICE_RESULT_BYTES / (result_bytes > 0 ? result_bytes : 1);
+    int n = most < DEVICE_OPS ? (int)most : DEVICE_OPS;
+    return n > op->n ? n : op->n;
+}
+
 static gi8_status plan_op(bench_op *op, gi8_backend *backend, gi8_error *error) {
     const bench_weights *w = op->weights;
     op->ctx = gi8_context_create(NULL, error);
@@ -242,11 +254,14 @@ static gi8_status plan_op(bench_op *op, gi8_backend *backend, gi8_error *error) 
     size_t result_bytes = (size_t)(w->shape.n * op->m) * sizeof(float);
     op->n = copies_for(w->rotate_bytes, w->bytes + result_bytes);
     op->n = op->n < w->n ? op->n : w->n;
-    op->n_plans = gi8_backend_is_host(backend) ? op->n : 1;
-    for (int i = 0; i < op->n; i++) {
+    bool host = gi8_backend_is_host(backend);
+    op->n_plans = host ? op->n : 1;
+    op->n_ops = host ? op->n : device_ops(op, result_bytes);
+    for (int i = 0; i < op->n_ops; i++) {
+        int copy = i % op->n;
         gi8_tensor *y = w->kind == BENCH_OP_INT8
-                            ? gi8_linear_int8_forward(op->ctx, w->layers[i], op->x)
-                            : gi8_mul_mat(op->ctx, w->leaves[i], op->x);
+                            ? gi8_linear_int8_forward(op->ctx, w->layers[copy], op->x)
+                            : gi8_mul_mat(op->ctx, w->leaves[copy], op->x);
         if (i < op->n_plans) {
             graphs[i] = gi8_graph_create(op->ctx);
         }
@@ -278,7 +293,7 @@ static gi8_status warm_up(bench_op *op, gi8_error *error) {
         status = execute_next(op, error);
     }
     gi8_outlier_stats found = gi8_plan_get_outlier_stats(op->plans[0]);
-    int64_t expected = op->n_outliers * (op->n / op->n_plans);
+    int64_t expected = op->n_outliers * (op->n_ops / op->n_plans);
     if (status == GI8_OK && found.columns > 0 && found.outlier_columns != expected) {
         return gi8_error_set(error, GI8_ERR_DEVICE,
                              "%" PRId64 " columns hold outliers, but the backend found %" PRId64,
@@ -301,7 +316,7 @@ gi8_status bench_op_time(const bench_weights *weights, gi8_backend *backend, int
         status = execute_next(&op, error);
         elapsed = bench_now() - start;
     }
-    *seconds = elapsed / (double)n * op.n_plans / op.n;
+    *seconds = elapsed / (double)n * op.n_plans / op.n_ops;
     *n_copies = op.n;
     for (int i = 0; op.plans != NULL && i < op.n_plans; i++) {
         gi8_plan_free(op.plans[i]);

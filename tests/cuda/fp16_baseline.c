@@ -1,18 +1,22 @@
 /* fp16_baseline.c - what the int8 operation is compared with on a GPU: y = w x + bias in fp16, by
- * the fastest of all algorithms that cuBLASLt's heuristic names. For tools/gpu-check.sh.
+ * the fastest of all algorithms that cuBLASLt's heuristic names, and of cublasGemmEx(), which has
+ * kernels for few rows (and leaves out the bias). For tools/gpu-check.sh.
  *
  *   fp16_baseline NxK[,NxK...] M[,M...] REPETITIONS
  *
  * Weights are used in turns, copies of more than three times the level-2 cache, as layers of a
- * model follow each other; all of them are one CUDA graph. A line per product: the median of the
+ * model follow each other; all of them are one CUDA graph. Their numbers are random: a GPU that
+ * multiplies zeros needs less power and keeps a higher clock. A line per product: the median of the
  * time.
  */
 #define _POSIX_C_SOURCE 200809L
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cublasLt.h>
+#include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 
 enum { MAX_CANDIDATES = 32, MAX_COPIES = 1024, MAX_REPETITIONS = 101, WORKSPACE = 32 << 20 };
@@ -27,6 +31,7 @@ typedef struct product {
 } product;
 
 static cublasLtHandle_t handle;
+static cublasHandle_t blas;
 static cudaStream_t stream;
 
 static void need(int ok, const char *what) {
@@ -49,10 +54,22 @@ static size_t w_bytes(const product *p) {
     return (size_t)p->n * (size_t)p->k * 2;
 }
 
-static void *zeroed(size_t size) {
-    void *memory = NULL;
-    cuda(cudaMalloc(&memory, size), "cudaMalloc");
-    cuda(cudaMemset(memory, 0, size), "cudaMemset");
+/* Device memory of halves of random sign and size, 0.5 to 1. */
+static void *filled(size_t size) {
+    static uint16_t halves[1 << 19];
+    static uint64_t random = 1;
+    char *memory = NULL;
+    void *address = NULL;
+    for (size_t i = 0; i < sizeof halves / sizeof *halves; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        halves[i] = (uint16_t)((random >> 48 & 0x83ffu) | 0x3800u);
+    }
+    cuda(cudaMalloc(&address, size), "cudaMalloc");
+    memory = address;
+    for (size_t done = 0; done < size; done += sizeof halves) {
+        const size_t part = size - done < sizeof halves ? size - done : sizeof halves;
+        cuda(cudaMemcpy(memory + done, halves, part, cudaMemcpyHostToDevice), "cudaMemcpy");
+    }
     return memory;
 }
 
@@ -66,11 +83,12 @@ static void begin(product *p, int l2_bytes) {
     const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
     size_t copies = 3 * (size_t)l2_bytes / w_bytes(p) + 2;
     p->copies = copies < MAX_COPIES ? (int)copies : MAX_COPIES;
-    p->w = zeroed((size_t)p->copies * w_bytes(p));
-    p->x = zeroed((size_t)p->k * (size_t)p->m * 2);
-    p->y = zeroed((size_t)p->n * (size_t)p->m * 2);
-    p->bias = zeroed((size_t)p->n * 2);
-    p->workspace = zeroed(WORKSPACE);
+    p->w = filled((size_t)p->copies * w_bytes(p));
+    p->x = filled((size_t)p->k * (size_t)p->m * 2);
+    p->y = filled((size_t)p->n * (size_t)p->m * 2);
+    p->bias = filled((size_t)p->n * 2);
+    p->workspace = filled(WORKSPACE);
+    lt(cublasSetWorkspace(blas, p->workspace, WORKSPACE), "cublasSetWorkspace");
     lt(cublasLtMatmulDescCreate(&p->operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), "the description");
     set(p->operation, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed);
     set(p->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue);
@@ -107,14 +125,25 @@ static int find_candidates(const product *p, cublasLtMatmulHeuristicResult_t *fo
     return n;
 }
 
-/* All copies, one after another. */
-static cublasStatus_t enqueue(const product *p, const cublasLtMatmulAlgo_t *algorithm) {
+static cublasStatus_t multiply(const product *p, const char *w,
+                               const cublasLtMatmulAlgo_t *algorithm) {
     const float one = 1.0f, zero = 0.0f;
+    if (algorithm == NULL) {
+        const int n = (int)p->n, k = (int)p->k, m = (int)p->m;
+        return cublasGemmEx(blas, CUBLAS_OP_T, CUBLAS_OP_N, n, m, k, &one, w, CUDA_R_16F, k, p->x,
+                            CUDA_R_16F, k, &zero, p->y, CUDA_R_16F, n, CUBLAS_COMPUTE_32F,
+                            CUBLAS_GEMM_DEFAULT);
+    }
+    return cublasLtMatmul(handle, p->operation, &one, w, p->w_layout, p->x, p->x_layout, &zero,
+                          p->y, p->y_layout, p->y, p->y_layout, algorithm, p->workspace, WORKSPACE,
+                          stream);
+}
+
+/* All copies, one after another. `algorithm` NULL: by cublasGemmEx(). */
+static cublasStatus_t enqueue(const product *p, const cublasLtMatmulAlgo_t *algorithm) {
     cublasStatus_t result = CUBLAS_STATUS_SUCCESS;
     for (int i = 0; i < p->copies && result == CUBLAS_STATUS_SUCCESS; i++) {
-        result = cublasLtMatmul(handle, p->operation, &one, p->w + (size_t)i * w_bytes(p),
-                                p->w_layout, p->x, p->x_layout, &zero, p->y, p->y_layout, p->y,
-                                p->y_layout, algorithm, p->workspace, WORKSPACE, stream);
+        result = multiply(p, p->w + (size_t)i * w_bytes(p), algorithm);
     }
     return result;
 }
@@ -158,9 +187,9 @@ static float measure(const product *p, const cublasLtMatmulAlgo_t *algorithm, in
 
 static void run(product p, int l2_bytes, int repetitions) {
     cublasLtMatmulHeuristicResult_t found[MAX_CANDIDATES];
-    float best = -1;
     begin(&p, l2_bytes);
     int n = find_candidates(&p, found);
+    float best = measure(&p, NULL, repetitions);
     for (int i = 0; i < n; i++) {
         float time = measure(&p, &found[i].algo, repetitions);
         if (time >= 0 && (best < 0 || time < best)) {
@@ -187,6 +216,8 @@ int main(int argc, char **argv) {
     cuda(cudaDeviceGetAttribute(&l2_bytes, cudaDevAttrL2CacheSize, 0), "the size of the cache");
     cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
     lt(cublasLtCreate(&handle), "cublasLtCreate");
+    lt(cublasCreate(&blas), "cublasCreate");
+    lt(cublasSetStream(blas, stream), "cublasSetStream");
     printf("n,k,m,median_us,algorithms,copies\n");
     for (char *shape = argv[1]; shape != NULL; shape = strchr(shape, ',')) {
         product p = {0};
@@ -205,6 +236,7 @@ int main(int argc, char **argv) {
             run(p, l2_bytes, repetitions);
         }
     }
+    cublasDestroy(blas);
     cublasLtDestroy(handle);
     cudaStreamDestroy(stream);
     return 0;
