@@ -55,7 +55,6 @@ static gi8_backend *create_cuda(int number, gi8_error *error) {
 
 gi8_backend *tool_backend_create(tool_device device, int n_threads, gi8_error *fallback,
                                  gi8_error *error) {
-    gi8_error reason = GI8_ERROR_INIT;
     gi8_backend *backend = NULL;
     switch (device.kind) {
     case TOOL_DEVICE_CUDA: return create_cuda(device.number, error);
@@ -63,12 +62,11 @@ gi8_backend *tool_backend_create(tool_device device, int n_threads, gi8_error *f
     case TOOL_DEVICE_AUTO: break;
     }
 #ifdef TOOL_HAVE_CUDA
-    if (gi8_cuda_device_count(&reason) > 0) {
-        backend = create_cuda(0, &reason);
+    if (gi8_cuda_device_count(fallback) > 0) {
+        backend = create_cuda(0, fallback);
     }
+#else
+    (void)fallback;
 #endif
-    if (fallback != NULL) {
-        *fallback = reason;
-    }
     return backend != NULL ? backend : create_cpu(n_threads, error);
 }

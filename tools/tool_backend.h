@@ -2,8 +2,6 @@
 #ifndef TOOL_BACKEND_H
 #define TOOL_BACKEND_H
 
-#include <stdbool.h>
-
 #include "ggml-int8/gi8_backend.h"
 
 /* Of the option and its help. */
@@ -27,7 +25,7 @@ typedef struct tool_device {
 gi8_status tool_device_parse(const char *text, tool_device *device, gi8_error *error);
 
 /* Makes a backend; n_threads is for the CPU, 0: one per core. Where `auto` ends at the CPU although
- * this program knows CUDA, *fallback (may be NULL) says why; else its status is GI8_OK. NULL: the
+ * this program knows CUDA, *fallback says why; else it is left as it is. It may be NULL. NULL: the
  * statuses of gi8_cpu_backend_create() and gi8_cuda_backend_create(), and GI8_ERR_UNSUPPORTED where
  * the program was built without CUDA. */
 gi8_backend *tool_backend_create(tool_device device, int n_threads, gi8_error *fallback,
