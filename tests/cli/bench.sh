@@ -193,6 +193,19 @@ expect_rows 4 '^"int8",3,5,7,50,4,"column","cpu '
 checks=$((checks + 1))
 [ "$(grep -c '"cpu (scalar, ' "$out")" -ge 40 ] || problem "--isa scalar is not used"
 
+# Outliers by their number: never more than there are columns, and none for other operations.
+# shellcheck disable=SC2086
+run 0 "$BENCH" $kernels --op int8,f16 --outlier-columns 0,3,133144 -o csv
+for columns in 0 3 16; do
+    expect_rows 1 "^\"int8\",2,8,16,[0-9.]*,$columns,\"column\","
+done
+expect_rows 3 '^"int8",'
+expect_rows 0 '^"f16",2,8,16,[0-9.]*,[1-9]'
+refused '--outlier-columns needs a whole number, not "x"' --kernel --outlier-columns x
+refused '--outlier-columns is between 0 and 133144, not -1' --kernel --outlier-columns -1
+refused '--outliers and --outlier-columns exclude each other' \
+    --kernel --outliers 1 --outlier-columns 1
+
 # shellcheck disable=SC2086
 run 0 "$BENCH" $kernels --op int8,bf16 --rotate 1 --outliers 25 --rule token -v -o json
 expect_json

@@ -14,6 +14,9 @@
 
 #include "gi8_cpu.h"
 #include "gptneox.h"
+#ifdef GI8_TEST_CUDA
+#include "test_device.h"
+#endif
 
 #define MODEL_REFERENCE_DIR GI8_TEST_REFERENCE_DIR "/model"
 
@@ -70,12 +73,18 @@ static inline void fixture_free(fixture *f) {
     free(f->logits);
 }
 
+/* The CPU backend, or the device that the tests are built for. */
 static inline gi8_backend *fixture_backend(int n_threads) {
+#ifdef GI8_TEST_CUDA
+    (void)n_threads;
+    return test_device_create();
+#else
     gi8_error error = GI8_ERROR_INIT;
     gi8_cpu_params params = {.n_threads = n_threads};
     gi8_backend *backend = gi8_cpu_backend_create(&params, &error);
     assert_ok(error.status, error);
     return backend;
+#endif
 }
 
 static inline gptneox_model *fixture_model(const char *dir, gi8_backend *backend,

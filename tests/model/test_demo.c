@@ -5,6 +5,13 @@
 
 #define MAX_IDS 128
 
+/* Greedy texts, and tokens of each, that are compared. The emulation is slow. */
+#ifdef GI8_CUDA_EMULATION
+enum { N_TEXTS = 1, MAX_GREEDY = 8 };
+#else
+enum { N_TEXTS = 3, MAX_GREEDY = MAX_IDS };
+#endif
+
 static gi8_backend *backend;
 
 static int set_up(void **state) {
@@ -96,6 +103,7 @@ static void check_greedy(const gptneox_model *model, const char *block) {
     int32_t greedy_ids[MAX_IDS];
     size_t n_prompt = read_ids(block, "\nprompt_ids", prompt_ids);
     size_t n_greedy = read_ids(block, "\ngreedy_ids", greedy_ids);
+    n_greedy = n_greedy < MAX_GREEDY ? n_greedy : MAX_GREEDY;
     const char *prompt = block + strlen("prompt ");
 
     int32_t *ids = NULL;
@@ -136,7 +144,7 @@ static void check_all_greedy(gptneox_weight_type weights, gi8_outliers outliers)
     char *file = fixture_read(MODEL_REFERENCE_DIR "/demo-greedy.txt", &size);
     gptneox_model *model = fixture_model(GPTNEOX_DEMO_DIR, backend, weights, outliers);
     int n = 0;
-    for (char *block = file; block != NULL; n++) {
+    for (char *block = file; block != NULL && n < N_TEXTS; n++) {
         char *next = strstr(block, "\n\n");
         if (next != NULL) {
             *next = '\0';
@@ -144,7 +152,7 @@ static void check_all_greedy(gptneox_weight_type weights, gi8_outliers outliers)
         check_greedy(model, block);
         block = next != NULL ? next + 2 : NULL;
     }
-    assert_int_equal(n, 3);
+    assert_int_equal(n, N_TEXTS);
     gptneox_model_free(model);
     free(file);
 }

@@ -3,8 +3,8 @@
  * with memory reused and nodes fused and without, and checks that all of them give the same bits. A
  * test compares what comes back with its own reference.
  *
- * Built with GI8_TEST_CUDA, it runs each operation on one CPU backend and on the CUDA backend, whose
- * plans give the same bits among themselves, and compares the two within the op_case's bounds.
+ * Built with GI8_TEST_CUDA, it runs each operation on one CPU backend and on the CUDA backend. The
+ * latter's plans give the same bits among themselves, and the CPU's within the op_case's bounds.
  */
 #ifndef OP_FIXTURE_H
 #define OP_FIXTURE_H
