@@ -48,8 +48,7 @@ static void count_reads(step_list *list) {
 static bool may_be_added(const step_list *list, const gi8_tensor *other, const gi8_tensor *sum,
                          int64_t step) {
     bool is_row = other->ne[0] == sum->ne[0] && gi8_nelements(other) == other->ne[0];
-    return other->type == GI8_TYPE_F32 && other->nb[0] == sizeof(float) &&
-           (is_row || gi8_same_shape(other, sum)) &&
+    return (is_row || gi8_same_shape(other, sum)) &&
            info_of(list, gi8i_root(other))->written < step;
 }
 
@@ -60,8 +59,7 @@ static bool may_join(const step_list *list, const gi8_tensor *node, int s) {
     if (info->step < 0 || info->n_reads != 1 || gi8i_graph_is_output(list->graph, source)) {
         return false;
     }
-    if (source->type != GI8_TYPE_F32 || node->type != GI8_TYPE_F32 ||
-        !gi8_same_shape(source, node)) {
+    if (!gi8_same_shape(source, node)) {
         return false;
     }
     if (node->op == GI8_OP_ADD && !may_be_added(list, node->src[1 - s], node, info->step)) {
@@ -72,7 +70,8 @@ static bool may_join(const step_list *list, const gi8_tensor *node, int s) {
            list->backend->vtable->can_fuse(list->backend, step->node, node);
 }
 
-/* Adds `node` to an earlier step if it may join one. */
+/* Adds `node` to an earlier step if it may join one. What activations and sums read and give is F32
+ * with contiguous rows: the builders see to it. */
 static bool join(step_list *list, const gi8_tensor *node) {
     bool can_fuse = list->backend != NULL && list->backend->vtable->can_fuse != NULL;
     int n_src = node->op == GI8_OP_ACTIVATION ? 1 : node->op == GI8_OP_ADD ? 2 : 0;

@@ -52,7 +52,7 @@ typedef struct gi8_backend_vtable {
     bool (*supports)(const gi8_backend *backend, const gi8_tensor *node, gi8_error *reason);
 
     /* Optional: true where a step that begins with `first` can also compute `next`, which follows
-     * it or what is fused with it already. */
+     * it or what is fused with it already, has its shape, and is what gi8_fused allows. */
     bool (*can_fuse)(const gi8_backend *backend, const gi8_tensor *first, const gi8_tensor *next);
 
     /* Zeroed memory aligned to 64 bytes; `size` > 0. NULL sets *error. Thread-safe, as are reading
