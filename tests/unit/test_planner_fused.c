@@ -190,8 +190,8 @@ static void test_cases(void **state) {
     }
 }
 
-/* A plan that was stopped or overrun speaks of steps, and of both ends of the one to blame. */
-static void test_sentences(void **state) {
+/* Where a step wrote outside its result, the sentence names both ends of it. */
+static void test_overrun(void **state) {
     fixture *f = *state;
     f->mock.fuses = true;
     gi8_tensor *x = gi8_new_tensor_2d(f->ctx, GI8_TYPE_F32, 8, 4);
@@ -212,7 +212,7 @@ static void test_sentences(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_cases, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_sentences, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_overrun, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,9 +94,10 @@ static void test_transformer(void **state) {
     assert_true(deep.total_bytes > 20 * deep.peak_bytes);
 }
 
-/* The same with values: through caches, with a plan that reuses and one that does not. */
+/* The same with values: through caches, with a plan that fuses and reuses and one that does not. */
 static void test_transformer_values(void **state) {
     fixture *f = *state;
+    f->mock.fuses = true;
     const model_shape m = {64, 4, 5, 3, 50, 7};
     gi8_tensor *logits = transformer(f->ctx, &m);
     gi8_graph *graph = graph_of(f, logits);
@@ -112,6 +113,7 @@ static void test_transformer_values(void **state) {
     }
     gi8_plan *plans[2] = {plan_of(&f->mock, graph, NULL), NULL};
     check_lifetimes(plans[0], graph, f->mock.plan);
+    assert_int_equal(gi8_plan_get_stats(plans[0]).n_fused, 3 * m.n_layers); /* gelu, both sums */
     plans[1] = plan_of(&f->mock, graph, &(gi8_plan_params){.no_reuse = true});
     float values[2][250];
     for (int p = 0; p < 2; p++) {
