@@ -19,7 +19,12 @@ template <int D> struct gi8i_decode_shape {
     static constexpr int PART = D + 2; /* floats of a partial result: top, sum, y [D] */
 };
 
-enum { GI8I_DECODE_THREADS = 128, GI8I_DECODE_WARPS = 4 };
+enum {
+    GI8I_DECODE_THREADS = 128,
+    GI8I_DECODE_WARPS = 4,
+    GI8I_DECODE_RESIDENT = 3, /* blocks that a multiprocessor has registers for */
+    GI8I_DECODE_SPLITS = 64 /* of a row's keys, at most */
+};
 
 /* The softmax so far of the keys that a lane's group has seen: the largest score, the sum of
  * exp(score - top), and the weighted sum of the lane's part of the values. */
@@ -165,25 +170,41 @@ static __device__ inline void gi8i_attend_block(const gi8i_attention &a, int64_t
     __syncthreads();
 }
 
+/* Partial results to be merged: the top of i is heads[i * stride], its sum the float behind that,
+ * and its y [D] begins at values[i * PART + 2]. `heads` is shared memory; `values` too where SHARED
+ * is true, else global memory that other blocks wrote. */
+template <int D, bool SHARED> struct gi8i_parts {
+    const float *heads;
+    int stride;
+    const float *values;
+
+    __device__ float top(int64_t i) const { return heads[i * stride]; }
+    __device__ float sum(int64_t i) const { return heads[i * stride + 1]; }
+    __device__ float y(int64_t i, int d) const {
+        const float *at = values + i * gi8i_decode_shape<D>::PART + 2 + d;
+        return SHARED ? *at : __ldcg(at);
+    }
+};
+
 /* Merges `n` partial results, in their order. `out` is y [D] of the row where `last`, else another
- * partial result. All threads of the block; volatile since other blocks wrote them. */
-template <int D>
-static __device__ inline void gi8i_merge_parts(const volatile float *parts, int64_t n, bool last,
-                                               float *out) {
-    constexpr int PART = gi8i_decode_shape<D>::PART;
+ * partial result. All threads of the block. */
+template <int D, bool SHARED>
+static __device__ inline void gi8i_merge_parts(const gi8i_parts<D, SHARED> &parts, int64_t n,
+                                               bool last, float *out) {
     float top = -INFINITY;
     for (int64_t i = 0; i < n; i++) {
-        top = fmaxf(top, parts[i * PART]);
+        top = fmaxf(top, parts.top(i));
     }
     const float from = gi8i_softmax_top(top);
     float sum = 0.0f;
     for (int64_t i = 0; i < n; i++) {
-        sum = fmaf(parts[i * PART + 1], expf(parts[i * PART] - from), sum);
+        sum = fmaf(parts.sum(i), expf(parts.top(i) - from), sum);
     }
     for (int d = static_cast<int>(threadIdx.x); d < D; d += GI8I_DECODE_THREADS) {
         float y = 0.0f;
+#pragma unroll 4
         for (int64_t i = 0; i < n; i++) {
-            y = fmaf(parts[i * PART + 2 + d], expf(parts[i * PART] - from), y);
+            y = fmaf(parts.y(i, d), expf(parts.top(i) - from), y);
         }
         out[last ? d : 2 + d] = last ? y / sum : y;
     }
@@ -193,23 +214,32 @@ static __device__ inline void gi8i_merge_parts(const volatile float *parts, int6
     }
 }
 
+/* The same for the partial results of this block's warps. */
+template <int D>
+static __device__ inline void gi8i_merge_warps(const float *parts, bool last, float *out) {
+    const gi8i_parts<D, true> mine = {parts, gi8i_decode_shape<D>::PART, parts};
+    gi8i_merge_parts(mine, GI8I_DECODE_WARPS, last, out);
+}
+
 /* One row by the whole block, with few registers; `parts` has space for a partial result of each
  * warp. */
 template <int D>
 static __device__ inline void gi8i_attend_row(const gi8i_attention &a, int64_t head, int64_t t,
                                               float *parts) {
     gi8i_attend_block<D, 1>(a, head, t, 0, static_cast<int64_t>(a.positions[t]) + 1, parts);
-    gi8i_merge_parts<D>(parts, GI8I_DECODE_WARPS, true, a.y + (t * a.h + head) * D);
+    gi8i_merge_warps<D>(parts, true, a.y + (t * a.h + head) * D);
     __syncthreads();
 }
 
-/* Block (row * n_splits + split). `parts` has [rows, n_splits] partial results and `done` a zero
- * for each row, which it is again afterwards; neither is used where n_splits is 1. */
+/* Block (row * n_splits + split); n_splits is GI8I_DECODE_SPLITS at most. `parts` has [n_splits] of
+ * partial results and `done` a zero for each row, which it is again afterwards; neither is used
+ * where n_splits is 1. */
 template <int D>
-static __global__ void __launch_bounds__(GI8I_DECODE_THREADS, 3)
+static __global__ void __launch_bounds__(GI8I_DECODE_THREADS, GI8I_DECODE_RESIDENT)
     gi8i_attention_decode(gi8i_attention a, int n_splits, float *parts, unsigned *done) {
     using shape = gi8i_decode_shape<D>;
     GI8I_SHARED(float, warp_parts, GI8I_DECODE_WARPS * shape::PART);
+    GI8I_SHARED(float, heads, 2 * GI8I_DECODE_SPLITS);
     GI8I_SHARED(unsigned, before, 1);
     const int thread = static_cast<int>(threadIdx.x);
     const int64_t row = blockIdx.x / static_cast<unsigned>(n_splits);
@@ -234,11 +264,11 @@ static __global__ void __launch_bounds__(GI8I_DECODE_THREADS, 3)
     gi8i_attend_block<D, shape::AHEAD>(a, head, t, begin, begin + share < n ? begin + share : n,
                                        warp_parts);
     if (share >= n) { /* the only split */
-        gi8i_merge_parts<D>(warp_parts, GI8I_DECODE_WARPS, true, y);
+        gi8i_merge_warps<D>(warp_parts, true, y);
         return;
     }
     float *row_parts = parts + row * n_splits * shape::PART;
-    gi8i_merge_parts<D>(warp_parts, GI8I_DECODE_WARPS, false, row_parts + split * shape::PART);
+    gi8i_merge_warps<D>(warp_parts, false, row_parts + split * shape::PART);
     __threadfence();
     __syncthreads();
     if (thread == 0) {
@@ -250,7 +280,14 @@ static __global__ void __launch_bounds__(GI8I_DECODE_THREADS, 3)
         return;
     }
     __threadfence();
-    gi8i_merge_parts<D>(row_parts, n_parts, true, y);
+    /* Tops and sums at once: one after the other they would take longer than all the rest. */
+    for (int i = thread; i < n_parts; i += GI8I_DECODE_THREADS) {
+        heads[2 * i] = __ldcg(row_parts + i * shape::PART);
+        heads[2 * i + 1] = __ldcg(row_parts + i * shape::PART + 1);
+    }
+    __syncthreads();
+    const gi8i_parts<D, false> all = {heads, 2, row_parts};
+    gi8i_merge_parts(all, n_parts, true, y);
     if (thread == 0) {
         done[row] = 0;
     }

@@ -9,8 +9,7 @@
 
 enum {
     DECODE_TOKENS = 16,
-    DECODE_SPLITS = 64,     /* at most */
-    DECODE_SPLIT_KEYS = 128 /* at least */
+    DECODE_SPLIT_KEYS = 128 /* of a split, at least */
 };
 
 #define SIZES(X) X(32) X(64) X(80) X(96) X(128) X(256)
@@ -43,18 +42,18 @@ static route route_of(const gi8_step *step) {
     return q->ne[2] <= DECODE_TOKENS ? ROUTE_DECODE : ROUTE_PREFILL;
 }
 
-/* Splits of a row's keys: so many that the device has four blocks a multiprocessor. */
+/* Splits of a row's keys: as many as the device can work on at once. */
 static int n_splits(const gi8i_cuda_device *device, const gi8_tensor *node) {
     const int64_t rows = node->ne[1] * node->ne[2];
     if (rows > static_cast<int64_t>(GI8I_CUDA_STATE_BYTES / sizeof(unsigned))) {
         return 1; /* there is a counter for each row that is split */
     }
     const int64_t wanted =
-        gi8i_div_up(static_cast<int64_t>(device->n_multiprocessors) * 4, rows);
+        static_cast<int64_t>(device->n_multiprocessors) * GI8I_DECODE_RESIDENT / rows;
     const int64_t useful =
         gi8i_div_up(node->src[1]->ne[1], static_cast<int64_t>(DECODE_SPLIT_KEYS));
     int64_t n = wanted < useful ? wanted : useful;
-    n = n < DECODE_SPLITS ? n : static_cast<int64_t>(DECODE_SPLITS);
+    n = n < GI8I_DECODE_SPLITS ? n : static_cast<int64_t>(GI8I_DECODE_SPLITS);
     return n < 1 ? 1 : static_cast<int>(n);
 }
 
