@@ -64,9 +64,11 @@ gi8i_gemm_s8_choice gi8i_gemm_s8_choose(const gi8i_cuda_device *device, int64_t 
                                         int64_t m) {
     gi8i_gemm_s8_choice choice = {choose_tile(device, n, m), 1, 2};
     tile_info t = tile_of(choice.tile);
-    /* The ring: as many stages as fit, up to 4. Without cp.async (Turing) a copy is not in the
-     * background: two, and several blocks on a multiprocessor in turn. */
-    int64_t fit = static_cast<int64_t>(device->shared_bytes_max) / t.stage_bytes;
+    /* The ring: up to 4 stages, as many as leave room for a second block on the multiprocessor (but
+     * of the largest tile). Without cp.async (Turing) a copy is not in the background: two, and
+     * several blocks in turn. */
+    int64_t blocks = choice.tile < 4 ? 2 : 1;
+    int64_t fit = static_cast<int64_t>(device->shared_bytes_max) / (blocks * t.stage_bytes);
     if (device->major >= 8 && fit > 2) {
         choice.stages = fit < 4 ? static_cast<int>(fit) : 4;
     }
@@ -74,7 +76,7 @@ gi8i_gemm_s8_choice gi8i_gemm_s8_choose(const gi8i_cuda_device *device, int64_t 
      * at least 256 of k (512 where partial sums are large), or storing them costs more than it
      * gains; at most 16. */
     int64_t tiles = n_tiles(t, n, m);
-    int64_t splits = (choice.tile < 4 ? 2 : 1) * device->n_multiprocessors / tiles;
+    int64_t splits = blocks * device->n_multiprocessors / tiles;
     int64_t limit = k / (choice.tile < 2 ? 256 : 512);
     limit = limit < 16 ? limit : 16;
     splits = splits < limit ? splits : limit;

@@ -145,10 +145,11 @@ static __device__ inline void gi8i_gemm_s8_sum(const gi8i_gemm_s8_job &job, unsi
 }
 
 /* Hands over this block's sums. True in the block that is the tile's last: acc is the whole sum
- * there. */
+ * there. Uses the stages' memory, which all have left. */
 template <class T>
-static __device__ inline bool gi8i_gemm_s8_join(const gi8i_gemm_s8_job &job, uint32_t *before,
+static __device__ inline bool gi8i_gemm_s8_join(const gi8i_gemm_s8_job &job, unsigned char *shared,
                                                 int32_t (&acc)[T::I][T::J][4]) {
+    uint32_t *before = reinterpret_cast<uint32_t *>(shared);
     constexpr int64_t SIZE = T::I * T::J * T::THREADS;
     int4 *tile = job.partial + static_cast<int64_t>(blockIdx.x) * gridDim.y * SIZE + threadIdx.x;
     int4 *mine = tile + blockIdx.y * SIZE;
@@ -367,18 +368,17 @@ static __device__ inline void gi8i_gemm_s8_place(const gi8i_gemm_s8_job &job, in
     *m = (group + within % height) * T::BM;
 }
 
-/* Grid: (tiles, blocks that share a tile). Dynamic shared memory: the stages, or a chunk of outlier
- * columns where that is more. */
+/* Grid: (tiles, blocks that share a tile). Dynamic shared memory: the stages. There is no other, or
+ * two blocks of 32 KiB would not fit in the 64 KiB of a multiprocessor of Turing. */
 template <class T>
 static __global__ void __launch_bounds__(T::THREADS, T::RESIDENT)
     gi8i_gemm_s8_mma(const gi8i_gemm_s8_job job) {
     GI8I_DYNAMIC_SHARED(unsigned char, shared);
-    GI8I_SHARED(uint32_t, before, 1);
     int64_t n, m;
     gi8i_gemm_s8_place<T>(job, blockIdx.x, &n, &m);
     int32_t acc[T::I][T::J][4] = {};
     gi8i_gemm_s8_sum<T>(job, shared, n, m, acc);
-    if (gridDim.y > 1 && !gi8i_gemm_s8_join<T>(job, before, acc)) {
+    if (gridDim.y > 1 && !gi8i_gemm_s8_join<T>(job, shared, acc)) {
         return;
     }
     gi8i_gemm_s8_finish<T>(job, shared, n, m, acc);
