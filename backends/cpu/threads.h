@@ -21,7 +21,7 @@ int gi8i_pool_n_threads(const gi8i_pool *pool);
 
 /* Runs fn over [0, n_items) in pieces of at most `grain` items. The caller works too, and never
  * waits for a worker that has not begun: a job ends as soon as its last piece does. No more threads
- * take part than there are pieces; one piece is a plain call. One caller at a time. */
+ * are woken than there are pieces; one piece is a plain call. One caller at a time. */
 void gi8i_pool_run(gi8i_pool *pool, int64_t n_items, int64_t grain, gi8i_job_fn *fn, void *arg);
 
 #endif
