@@ -289,7 +289,7 @@ static __global__ void __launch_bounds__(GI8I_DECODE_THREADS, GI8I_DECODE_RESIDE
     const gi8i_parts<D, false> all = {heads, 2, row_parts};
     gi8i_merge_parts(all, n_parts, true, y);
     if (thread == 0) {
-        done[row] = 0;
+        atomicExch(done + row, 0u);
     }
 }
 
