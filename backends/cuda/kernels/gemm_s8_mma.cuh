@@ -189,7 +189,7 @@ static __device__ inline bool gi8i_gemm_s8_join(const gi8i_gemm_s8_job &job, uns
         }
     }
     if (threadIdx.x == 0) {
-        atomicExch(&job.counters[blockIdx.x], 0u); /* for the next product */
+        job.counters[blockIdx.x] = 0; /* for the next product */
     }
     return true;
 }
