@@ -19,7 +19,7 @@
 
 /* What an algorithm is chosen for. Compared byte by byte: all fields have 8 bytes. */
 typedef struct lt_key {
-    int64_t type, n, k, m; /* m: the next power of two */
+    int64_t type, n, k, m;
     int64_t ldw, ldx, ldy, batch, stride_w, stride_x, stride_y;
     int64_t bias, alignment;
 } lt_key;
@@ -169,10 +169,7 @@ static int64_t alignment_of(const gi8i_cublaslt_shape *s, const void *w, const v
 }
 
 static lt_key key_of(const gi8i_cublaslt_shape *s, int64_t alignment) {
-    lt_key key = {.type = (int64_t)s->type, .n = s->n, .k = s->k, .m = 1};
-    while (key.m < s->m) {
-        key.m *= 2;
-    }
+    lt_key key = {.type = (int64_t)s->type, .n = s->n, .k = s->k, .m = s->m};
     key.ldw = s->ldw;
     key.ldx = s->ldx;
     key.ldy = s->ldy;
@@ -437,14 +434,14 @@ gi8_status gi8i_cublaslt_prepare(gi8i_cublaslt *lt, const gi8i_cublaslt_shape *s
     return status;
 }
 
-/* The algorithm for a product; `anew`: as the heuristic says for this very m. */
+/* The algorithm for a product. */
 static gi8_status find_algorithm(gi8i_cublaslt *lt, const gi8i_cublaslt_shape *shape,
-                                 const lt_product *p, int64_t alignment, bool anew,
+                                 const lt_product *p, int64_t alignment,
                                  cublasLtMatmulAlgo_t *algorithm, gi8_error *error) {
     const lt_key key = key_of(shape, alignment);
     gi8_status status = GI8_OK;
     pthread_mutex_lock(&lt->lock);
-    const lt_choice *known = anew ? NULL : find_choice(lt, &key);
+    const lt_choice *known = find_choice(lt, &key);
     if (known != NULL) {
         *algorithm = known->algorithm;
     } else {
@@ -453,7 +450,7 @@ static gi8_status find_algorithm(gi8i_cublaslt *lt, const gi8i_cublaslt_shape *s
         status = ask_heuristic(lt, p, alignment, 1, &result, &found, error);
         if (status == GI8_OK) {
             *algorithm = result.algo;
-            status = anew ? GI8_OK : keep_choice(lt, &key, algorithm, false, error);
+            status = keep_choice(lt, &key, algorithm, false, error);
         }
     }
     pthread_mutex_unlock(&lt->lock);
@@ -463,24 +460,16 @@ static gi8_status find_algorithm(gi8i_cublaslt *lt, const gi8i_cublaslt_shape *s
 gi8_status gi8i_cublaslt_run(gi8i_cublaslt *lt, const gi8i_cublaslt_shape *shape, const void *w,
                              const void *x, const void *bias, void *y, cudaStream_t stream,
                              gi8_error *error) {
-    const int64_t alignment = alignment_of(shape, w, x, bias, y);
     lt_product product;
     cublasLtMatmulAlgo_t algorithm;
     gi8_status status = make_product(&product, shape, w, x, bias, y, error);
     if (status != GI8_OK) {
         return status;
     }
-    status = find_algorithm(lt, shape, &product, alignment, false, &algorithm, error);
+    status = find_algorithm(lt, shape, &product, alignment_of(shape, w, x, bias, y), &algorithm,
+                            error);
     if (status == GI8_OK) {
-        cublasStatus_t result = multiply(lt, &product, &algorithm, stream);
-        if (result == CUBLAS_STATUS_NOT_SUPPORTED || result == CUBLAS_STATUS_INVALID_VALUE) {
-            /* chosen for another m of the same power of two */
-            status = find_algorithm(lt, shape, &product, alignment, true, &algorithm, error);
-            if (status == GI8_OK) {
-                result = multiply(lt, &product, &algorithm, stream);
-            }
-        }
-        status = status == GI8_OK ? check(result, "a product", error) : status;
+        status = check(multiply(lt, &product, &algorithm, stream), "a product", error);
     }
     free_product(&product);
     return status;

@@ -30,8 +30,9 @@ void gi8i_cublaslt_free(gi8i_cublaslt *lt);
 bool gi8i_cublaslt_supports(const gi8i_cublaslt_shape *shape);
 
 /* Chooses an algorithm: asks the heuristic for several, times them on the stream with the given
- * operands (y is overwritten), keeps the fastest for (n, k, m rounded up to a power of two). Not
- * during capture. Thread-safe. */
+ * operands (y is overwritten), keeps the fastest for this very shape and alignment: an algorithm
+ * for one m may need more workspace for another, or not take it. Not during capture.
+ * Thread-safe. */
 gi8_status gi8i_cublaslt_prepare(gi8i_cublaslt *lt, const gi8i_cublaslt_shape *shape, const void *w,
                                  const void *x, const void *bias, void *y, cudaStream_t stream,
                                  gi8_error *error);

@@ -61,6 +61,19 @@ typedef struct gi8i_cuda_op {
 #undef GI8_VIEW_OP
 #undef GI8_OP
 
+/* Two operations that one launch can compute: a step, and the one right behind it. */
+typedef struct gi8i_cuda_pair {
+    /* True where launch() can. Steps of other operations are none. */
+    bool (*fits)(const gi8i_cuda_run *run, const gi8_step *first, const gi8_step *second);
+
+    /* In place of the launches of the two, after prepare() of the second, whose scratch it uses.
+     * Both results are written, with the same bits. */
+    gi8_status (*launch)(const gi8i_cuda_run *run, const gi8_step *first, const gi8_step *second,
+                         gi8_error *error);
+} gi8i_cuda_pair;
+
+extern const gi8i_cuda_pair gi8i_cuda_layer_norm_int8; /* the norm of x, mul_mat_int8_mixed of x */
+
 /* GI8_OK, or GI8_ERR_MEMORY for cudaErrorMemoryAllocation and GI8_ERR_DEVICE for the rest, with
  * `what` and CUDA's own words. Clears the runtime's last error. */
 gi8_status gi8i_cuda_check(cudaError_t result, const char *what, gi8_error *error);

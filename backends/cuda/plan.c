@@ -43,13 +43,22 @@ static gi8_status name_step(const gi8_step *step, gi8_status result, const gi8_e
 
 /* ---- launching ------------------------------------------------------------------------------- */
 
-static gi8_status launch_step(const gi8i_cuda_run *run, const gi8_step *step, gi8_error *error) {
+/* Step `i`, with the one before it where that one has no kernel of its own. */
+static gi8_status launch_step(const gi8i_cuda_run *run, const gi8_plan_view *plan, int64_t i,
+                              gi8_error *error) {
+    const gi8_step *step = &plan->steps[i];
     const gi8i_cuda_op *op = step->kernel;
-    if (is_empty(step) || op->launch == NULL) {
+    if (op == NULL || is_empty(step) || op->launch == NULL) {
         return GI8_OK;
     }
     gi8_error inner = GI8_ERROR_INIT;
-    return name_step(step, op->launch(run, step, &inner), &inner, error);
+    gi8_status status = GI8_OK;
+    if (i > 0 && step[-1].kernel == NULL) {
+        status = gi8i_cuda_layer_norm_int8.launch(run, step - 1, step, &inner);
+    } else {
+        status = op->launch(run, step, &inner);
+    }
+    return name_step(step, status, &inner, error);
 }
 
 /* The counter of outlier columns before and after the steps of a plan that counts. */
@@ -81,7 +90,7 @@ static gi8_status launch_all(const gi8i_cuda_backend *cuda, gi8_plan_view *plan,
     for (int64_t i = 0; i < plan->n_steps && status == GI8_OK; i++) {
         status = poll ? plan->poll(plan, i) : GI8_OK;
         if (status == GI8_OK) {
-            status = launch_step(&data->run, &plan->steps[i], error);
+            status = launch_step(&data->run, plan, i, error);
         }
     }
     return status == GI8_OK ? end_count(cuda, data, error) : status;
@@ -226,6 +235,17 @@ static gi8_status prepare_steps(const gi8i_cuda_backend *cuda, const gi8_plan_vi
     return status == GI8_OK ? finished : status;
 }
 
+/* Takes the kernel of those steps that are launched with the one behind them. */
+static void pair_steps(gi8_plan_view *plan) {
+    const plan_data *data = plan->backend_data;
+    for (int64_t i = 1; i < plan->n_steps; i++) {
+        gi8_step *first = &plan->steps[i - 1];
+        if (gi8i_cuda_layer_norm_int8.fits(&data->run, first, &plan->steps[i])) {
+            first->kernel = NULL;
+        }
+    }
+}
+
 gi8_status gi8i_cuda_plan_prepare(gi8_backend *backend, gi8_plan_view *plan, gi8_error *error) {
     gi8i_cuda_backend *cuda = cuda_of(backend);
     gi8_status status = gi8i_cuda_device_use(&cuda->device, error);
@@ -242,6 +262,7 @@ gi8_status gi8i_cuda_plan_prepare(gi8_backend *backend, gi8_plan_view *plan, gi8
     if (status == GI8_OK) {
         pthread_mutex_lock(&cuda->turn);
         status = prepare_steps(cuda, plan, error);
+        pair_steps(plan);
         if (status == GI8_OK && !cuda->no_graphs && plan->n_steps > 0) {
             capture_or_say_why_not(cuda, plan);
         }

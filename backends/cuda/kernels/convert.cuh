@@ -13,6 +13,7 @@
 #include <float.h>
 
 #include "epilogue.cuh"
+#include "reduce.cuh"
 
 #include <ptx.cuh>
 
@@ -51,16 +52,7 @@ static __global__ void __launch_bounds__(GI8I_CONVERT_THREADS)
             const float size = fabsf(from[i]);
             largest = size <= FLT_MAX ? fmaxf(largest, size) : largest;
         }
-        for (int offset = 16; offset > 0; offset /= 2) {
-            largest = fmaxf(largest, __shfl_xor_sync(0xffffffffu, largest, offset));
-        }
-        if (thread % 32 == 0) {
-            warp_largest[thread / 32] = largest;
-        }
-        __syncthreads();
-        for (int i = 0; i < GI8I_CONVERT_THREADS / 32; i++) {
-            largest = fmaxf(largest, warp_largest[i]);
-        }
+        largest = gi8i_reduce<gi8i_largest, GI8I_CONVERT_THREADS>(largest, warp_largest);
         const int exponent = gi8i_row_exponent(largest, T());
         const float factor = ldexpf(1.0f, -exponent);
         for (int64_t i = thread; i < ld; i += GI8I_CONVERT_THREADS) {

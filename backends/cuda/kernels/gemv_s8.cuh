@@ -15,6 +15,7 @@
 #include <ptx.cuh>
 
 #include "kernels/epilogue.cuh"
+#include "kernels/layer_norm.cuh"
 #include "kernels/row_quant.cuh"
 #include "launch.cuh"
 
@@ -43,6 +44,8 @@ typedef struct gi8i_gemv_args {
     bool decompose;
     int slices, tiles_per_block;
     unsigned long long *counted; /* the number of outlier columns is added */
+    bool normalize;              /* x is norm.x, normalized: norm.y, which is written */
+    gi8i_layer_norm norm;
     gi8i_epilogue epilogue;      /* of its operands only absmax, bias, x, threshold, per_token */
 } gi8i_gemv_args;
 
@@ -55,10 +58,92 @@ template <int M> struct gemv_x {
     int *n_columns; /* of outliers */
     int *columns;   /* [GI8I_GEMV_LIST] ascending, where they fit */
     float *values;  /* [GI8I_GEMV_LIST, M] what w is multiplied with there */
+    float *norms;   /* [M, 2] mean and factor of each row that is normalized here */
 };
 
+/* Element k of row m. */
+template <typename T, int M, bool NORM>
+__device__ inline float gemv_load(const gi8i_gemv_args &args, const gemv_x<M> &s, int m,
+                                  int64_t k) {
+    if (NORM) {
+        float gain = args.norm.gain != nullptr ? args.norm.gain[k] : 1.0f;
+        float bias = args.norm.bias != nullptr ? args.norm.bias[k] : 0.0f;
+        float x = gi8i_row_of<const float>(args.norm.x, m)[k];
+        return gi8i_normalize(x, s.norms[2 * m], s.norms[2 * m + 1], gain, bias);
+    }
+    return gi8i_to_fp32(static_cast<const T *>(gi8i_row(args.epilogue.x, m))[k]);
+}
+
+/* Elements k to k + 3 of row m, which lies at `row`; `vectors`: those of the norm. */
+template <typename T, int M, bool NORM>
+__device__ inline gi8i_four<float> gemv_load_four(const gi8i_gemv_args &args, const gemv_x<M> &s,
+                                                  const T *row, int m, int k,
+                                                  const gi8i_norm_vectors &vectors) {
+    if (NORM) {
+        return gi8i_normalize_four(gi8i_load_four(row, k, args.k, args.norm.x.aligned),
+                                   s.norms[2 * m], s.norms[2 * m + 1], vectors, args.k - k);
+    }
+    return gi8i_load_four(row, k, args.k, args.aligned);
+}
+
+/* s.norms: each warp computes what warps of a team of row.cuh would, in the same order. `slots` has
+ * 2 * M * GI8I_ROW_THREADS / 32 floats. */
+template <int M>
+__device__ inline void gemv_norms(const gi8i_gemv_args &args, const gemv_x<M> &s,
+                                  const float *const rows[M], float *slots) {
+    constexpr int PLACES = GI8I_ROW_THREADS / 32;
+    int lane = threadIdx.x % 32;
+    int n_warps = blockDim.x / 32;
+    int team_warps = gi8i_row_team(args.k) / 32;
+    float mean[M] = {};
+#pragma unroll
+    for (int pass = 0; pass < 2; pass++) { /* the mean, the squares around it */
+        float *pass_slots = slots + pass * M * PLACES;
+#pragma unroll
+        for (int m = 0; m < M; m++) {
+            for (int w = threadIdx.x / 32; w < team_warps; w += n_warps) {
+                float sum = 0.0f;
+#pragma unroll 4
+                for (int64_t i = 4 * (w * 32 + lane); i < args.k; i += 128 * team_warps) {
+                    gi8i_four<float> x = gi8i_load_four(rows[m], i, args.k, args.norm.x.aligned);
+                    if (pass == 0) {
+                        gi8i_norm_add(&sum, x);
+                    } else {
+                        gi8i_norm_add_squares(&sum, x, mean[m], args.k - i);
+                    }
+                }
+                sum = gi8i_warp_reduce<gi8i_add>(sum);
+                if (lane == 0) {
+                    pass_slots[m * PLACES + w] = sum;
+                }
+            }
+        }
+        __syncthreads();
+#pragma unroll
+        for (int m = 0; m < M; m++) {
+            float sum = pass_slots[m * PLACES];
+            for (int w = 1; w < team_warps; w++) {
+                sum = gi8i_add::combine(sum, pass_slots[m * PLACES + w]);
+            }
+            if (pass == 0) {
+                mean[m] = sum / static_cast<float>(args.k);
+            } else if (threadIdx.x == 0) {
+                s.norms[2 * m] = mean[m];
+                s.norms[2 * m + 1] = gi8i_norm_factor(args.norm, sum, args.k);
+            }
+        }
+    }
+    __syncthreads();
+}
+
+/* True where elements k to k + 3 of normalized rows are in this block's share of them. */
+static __device__ inline bool gemv_is_my_share(const gi8i_gemv_args &args, int k) {
+    int share = gi8i_div_up(static_cast<int>(args.k / 4), static_cast<int>(gridDim.x));
+    return k / 4 / share == static_cast<int>(blockIdx.x);
+}
+
 /* What weights of column k are multiplied with in the outlier part, for each row. */
-template <typename T, int M>
+template <typename T, int M, bool NORM>
 __device__ inline void gemv_outlier_values(const gi8i_gemv_args &args, const gemv_x<M> &s,
                                            int64_t k, float values[M]) {
     bool any = false;
@@ -67,8 +152,7 @@ __device__ inline void gemv_outlier_values(const gi8i_gemv_args &args, const gem
     for (int m = 0; m < M; m++) {
         values[m] = 0.0f;
         if (m < args.m) {
-            const T *row = static_cast<const T *>(gi8i_row(args.epilogue.x, m));
-            float x = gi8i_to_fp32(row[k]);
+            float x = gemv_load<T, M, NORM>(args, s, m, k);
             any = any || gi8i_is_outlier(x, small_below, args.decompose);
             values[m] = gi8i_outlier_value(x, s.q[m * args.k + k], s.scales[m],
                                            args.epilogue.threshold, args.epilogue.per_token);
@@ -81,7 +165,7 @@ __device__ inline void gemv_outlier_values(const gi8i_gemv_args &args, const gem
 }
 
 /* x to codes, factors and, where it is short enough, the list of outlier columns. */
-template <typename T, int M>
+template <typename T, int M, bool NORM>
 __device__ inline void gemv_quantize(const gi8i_gemv_args &args, const gemv_x<M> &s,
                                      gi8i_row_max *warp_max, int *found) {
     int lane = threadIdx.x % 32;
@@ -92,14 +176,23 @@ __device__ inline void gemv_quantize(const gi8i_gemv_args &args, const gemv_x<M>
     gi8i_row_max max[M];
 #pragma unroll
     for (int m = 0; m < M; m++) {
-        x[m] = static_cast<const T *>(gi8i_row(args.epilogue.x, m < args.m ? m : 0));
+        int row = m < args.m ? m : 0;
+        x[m] = NORM ? gi8i_row_of<const T>(args.norm.x, row)
+                    : static_cast<const T *>(gi8i_row(args.epilogue.x, row));
         max[m] = {0, 0};
+    }
+    if constexpr (NORM) {
+        gemv_norms<M>(args, s, x, s.values); /* which are not used yet */
     }
 #pragma unroll(4 / M)
     for (int k = 4 * threadIdx.x; k < n_k; k += 4 * blockDim.x) {
+        gi8i_norm_vectors vectors = {};
+        if (NORM) {
+            vectors = gi8i_norm_load(args.norm, k, n_k);
+        }
 #pragma unroll
         for (int m = 0; m < M; m++) {
-            gi8i_four<float> four = gi8i_load_four(x[m], k, n_k, args.aligned);
+            gi8i_four<float> four = gemv_load_four<T, M, NORM>(args, s, x[m], m, k, vectors);
 #pragma unroll
             for (int i = 0; i < 4; i++) {
                 gi8i_row_max_add(&max[m], four.v[i], small_below);
@@ -130,9 +223,17 @@ __device__ inline void gemv_quantize(const gi8i_gemv_args &args, const gemv_x<M>
 #pragma unroll(4 / M)
     for (int k = 4 * threadIdx.x; k < n_k; k += 4 * blockDim.x) {
         bool outlier[4] = {};
+        gi8i_norm_vectors vectors = {};
+        if (NORM) {
+            vectors = gi8i_norm_load(args.norm, k, n_k);
+        }
 #pragma unroll
         for (int m = 0; m < M; m++) {
-            gi8i_four<float> four = gi8i_load_four(x[m], k, n_k, args.aligned);
+            gi8i_four<float> four = gemv_load_four<T, M, NORM>(args, s, x[m], m, k, vectors);
+            if (NORM && m < args.m && gemv_is_my_share(args, k)) {
+                gi8i_store_four(gi8i_row_of<float>(args.norm.y, m), k, n_k, args.norm.y.aligned,
+                                four);
+            }
             *reinterpret_cast<uint32_t *>(s.q + m * n_k + k) =
                 gi8i_four_codes(four, small_below, factor[m]);
 #pragma unroll
@@ -163,7 +264,7 @@ __device__ inline void gemv_quantize(const gi8i_gemv_args &args, const gemv_x<M>
             rank += found[j] < found[i];
         }
         float values[M];
-        gemv_outlier_values<T, M>(args, s, found[i], values);
+        gemv_outlier_values<T, M, NORM>(args, s, found[i], values);
         s.columns[rank] = found[i];
 #pragma unroll
         for (int m = 0; m < M; m++) {
@@ -175,14 +276,14 @@ __device__ inline void gemv_quantize(const gi8i_gemv_args &args, const gemv_x<M>
 
 /* The outlier part of `rows` rows of w from `n` on, where the columns are too many for the list:
  * out[row * M + m]. */
-template <typename T, int M>
+template <typename T, int M, bool NORM>
 __device__ inline void gemv_many_outliers(const gi8i_gemv_args &args, const gemv_x<M> &s, int64_t n,
                                           int rows, float *values, float *out) {
     for (int64_t k = 0; k < args.k; k += GI8I_GEMV_CHUNK) {
         for (int i = threadIdx.x; i < GI8I_GEMV_CHUNK; i += blockDim.x) {
             float column[M];
             if (k + i < args.k) {
-                gemv_outlier_values<T, M>(args, s, k + i, column);
+                gemv_outlier_values<T, M, NORM>(args, s, k + i, column);
 #pragma unroll
                 for (int m = 0; m < M; m++) {
                     values[m * GI8I_GEMV_CHUNK + i] = column[m];
@@ -244,7 +345,7 @@ typedef struct gemv_weights {
     uint4 units[GI8I_GEMV_UNROLL][GI8I_GEMV_ROWS];
 } gemv_weights;
 
-template <typename T, int M>
+template <typename T, int M, bool NORM>
 __global__ void __launch_bounds__(32 * GI8I_GEMV_WARPS, 2) gemv_s8(gi8i_gemv_args args) {
     constexpr int ROWS = GI8I_GEMV_ROWS;
     constexpr int UNROLL = GI8I_GEMV_UNROLL;
@@ -253,6 +354,7 @@ __global__ void __launch_bounds__(32 * GI8I_GEMV_WARPS, 2) gemv_s8(gi8i_gemv_arg
     GI8I_SHARED(gi8i_row_max, warp_max, GI8I_GEMV_WARPS * M);
     GI8I_SHARED(int32_t, partial, 2 * GI8I_GEMV_WARPS * SUMS);
     GI8I_SHARED(float, scales, M);
+    GI8I_SHARED(float, norms, 2 * M);
     GI8I_SHARED(int, n_columns, 1);
     GI8I_SHARED(int, found, GI8I_GEMV_LIST);
     GI8I_SHARED(int, columns, GI8I_GEMV_LIST);
@@ -270,7 +372,8 @@ __global__ void __launch_bounds__(32 * GI8I_GEMV_WARPS, 2) gemv_s8(gi8i_gemv_arg
     }
     int units = static_cast<int>(args.k / 16);
     int n_steps = gi8i_div_up(units, 32 * UNROLL * args.slices);
-    gemv_x<M> s = {reinterpret_cast<int8_t *>(dynamic), scales, n_columns, columns, values};
+    gemv_x<M> s = {reinterpret_cast<int8_t *>(dynamic), scales, n_columns, columns, values,
+                   norms};
     float *many = reinterpret_cast<float *>(dynamic + M * static_cast<int64_t>(units));
 
     /* Row r of this warp's in a tile; behind the end the last one of w. */
@@ -298,10 +401,10 @@ __global__ void __launch_bounds__(32 * GI8I_GEMV_WARPS, 2) gemv_s8(gi8i_gemv_arg
     };
 
     gemv_weights next = load(0, 0);
-    gemv_quantize<T, M>(args, s, warp_max, found);
+    gemv_quantize<T, M, NORM>(args, s, warp_max, found);
     bool is_listed = *n_columns <= GI8I_GEMV_LIST;
     if (!is_listed) {
-        gemv_many_outliers<T, M>(args, s, block_row, n_tiles * tile_rows, values, many);
+        gemv_many_outliers<T, M, NORM>(args, s, block_row, n_tiles * tile_rows, values, many);
     }
     if (blockIdx.x == 0 && threadIdx.x == 0) {
         *args.counted += static_cast<unsigned long long>(*n_columns);
@@ -390,12 +493,15 @@ __global__ void __launch_bounds__(32 * GI8I_GEMV_WARPS, 2) gemv_s8(gi8i_gemv_arg
     }
 }
 
-template <typename T>
+template <typename T, bool NORM>
 gi8_status gemv_launch(const gi8i_cuda_run *run, const gi8i_gemv_shape &shape,
                        const gi8i_gemv_args &args, gi8_error *error) {
     dim3 grid(shape.blocks);
     dim3 block(static_cast<unsigned>(32 * shape.warps));
-    auto kernel = args.m == 1 ? gemv_s8<T, 1> : args.m == 2 ? gemv_s8<T, 2> : gemv_s8<T, 4>;
+    auto kernel = gemv_s8<T, 1, NORM>;
+    if constexpr (!NORM) {
+        kernel = args.m == 1 ? kernel : args.m == 2 ? gemv_s8<T, 2, false> : gemv_s8<T, 4, false>;
+    }
     return gi8i_launch("gemv_s8", kernel, grid, block, shape.shared_bytes, run->stream, error,
                        args);
 }
@@ -459,10 +565,13 @@ static inline gi8_status gi8i_gemv_s8(const gi8i_cuda_run *run, const gi8i_gemv_
     args.slices = shape->slices;
     args.tiles_per_block = shape->tiles_per_block;
     args.counted = run->outlier_columns;
+    if (args.normalize) {
+        return gemv_launch<float, true>(run, *shape, args, error);
+    }
     switch (args.epilogue.x.type) {
-    case GI8_TYPE_F16: return gemv_launch<__half>(run, *shape, args, error);
-    case GI8_TYPE_BF16: return gemv_launch<__nv_bfloat16>(run, *shape, args, error);
-    default: return gemv_launch<float>(run, *shape, args, error);
+    case GI8_TYPE_F16: return gemv_launch<__half, false>(run, *shape, args, error);
+    case GI8_TYPE_BF16: return gemv_launch<__nv_bfloat16, false>(run, *shape, args, error);
+    default: return gemv_launch<float, false>(run, *shape, args, error);
     }
 }
 

@@ -31,6 +31,11 @@ static __device__ inline void gi8i_my_units(int64_t n, const Function &function)
     }
 }
 
+/* The threads that work on a row of n elements. */
+static __host__ __device__ inline int gi8i_row_team(int64_t n) {
+    return n <= 1024 ? 32 : GI8I_ROW_THREADS;
+}
+
 /* Enqueues Kernel<TEAM, KEPT>::function(arguments, n_rows), the smallest that takes rows of n. */
 template <template <int, int> class Kernel, typename Arguments>
 static gi8_status gi8i_launch_rows(const char *name, const gi8i_cuda_run *run,
@@ -41,7 +46,7 @@ static gi8_status gi8i_launch_rows(const char *name, const gi8i_cuda_run *run,
     }
     void (*kernel)(Arguments, int64_t) = Kernel<GI8I_ROW_THREADS, 0>::function();
     int64_t teams = 1; /* in a block */
-    if (n <= 1024) {
+    if (gi8i_row_team(n) == 32) {
         teams = GI8I_ROW_THREADS / 32;
         kernel = n <= 256 ? Kernel<32, 2>::function() : Kernel<32, 8>::function();
     } else if (n <= 2048) {

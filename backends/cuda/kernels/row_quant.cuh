@@ -130,7 +130,7 @@ __device__ inline void mark_outliers(uint32_t *mask, const gi8i_four<float> &x, 
         bits <<= k % 32;
         uint32_t *word = mask + k / 32;
         /* The same columns in every row: mostly they are marked already. */
-        if ((__ldcg(word) & bits) != bits) {
+        if ((gi8i_load_relaxed(word) & bits) != bits) {
             atomicOr(word, bits);
         }
     }
@@ -173,8 +173,32 @@ __device__ inline void list_columns(const gi8i_row_quant_args &args, int32_t *su
     }
     if (threadIdx.x == 0) {
         *args.n_columns = total;
-        atomicExch(args.blocks_done, 0u); /* atomic, as the other blocks' additions are */
         *args.counted += static_cast<unsigned long long>(total);
+    }
+}
+
+/* By every block when its rows are done; the last one makes the list. */
+__device__ inline void gi8i_finish_columns(const gi8i_row_quant_args &args,
+                                           uint32_t *blocks_before, int32_t *sums) {
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        *blocks_before = atomicInc(args.blocks_done, gridDim.x - 1); /* the last one: 0 again */
+    }
+    __syncthreads();
+    if (*blocks_before == gridDim.x - 1) {
+        __threadfence();
+        list_columns(args, sums);
+    }
+}
+
+/* Codes of entries k to k + 3 of a row, and their outlier columns. */
+__device__ inline void gi8i_quantize_four(const gi8i_row_quant_args &args, int8_t *q,
+                                          const gi8i_four<float> &x, int64_t k,
+                                          int32_t small_below, float factor) {
+    *reinterpret_cast<uint32_t *>(q + k) = gi8i_four_codes(x, small_below, factor);
+    if (args.columns != nullptr) {
+        mark_outliers(args.mask, x, k, small_below);
     }
 }
 
@@ -215,43 +239,36 @@ template <typename T> __global__ void __launch_bounds__(1024) row_quant(gi8i_row
         int8_t *q = args.q + m * args.ldq;
 #pragma unroll 4
         for (int64_t k = 4 * threadIdx.x; k < args.ldq; k += 4 * blockDim.x) {
-            gi8i_four<float> four = gi8i_load_four(x, k, args.k, args.aligned);
-            *reinterpret_cast<uint32_t *>(q + k) =
-                gi8i_four_codes(four, small_below, factors.code);
-            if (decompose) {
-                mark_outliers(args.mask, four, k, small_below);
-            }
+            gi8i_quantize_four(args, q, gi8i_load_four(x, k, args.k, args.aligned), k,
+                               small_below, factors.code);
         }
         if (threadIdx.x == 0) {
             args.row_scale[m] = factors.scale;
         }
     }
-    if (!decompose) {
-        return;
-    }
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        blocks_before[0] = atomicAdd(args.blocks_done, 1u);
-    }
-    __syncthreads();
-    if (blocks_before[0] == gridDim.x - 1) {
-        __threadfence();
-        list_columns(args, sums);
+    if (decompose) {
+        gi8i_finish_columns(args, blocks_before, sums);
     }
 }
 
 } // namespace
 
-/* Enqueues the kernel. `args` as described, mask, blocks_done and counted excepted, which are
- * taken from run. */
-static inline gi8_status gi8i_row_quant(const gi8i_cuda_run *run, gi8i_row_quant_args args,
-                                        gi8_error *error) {
+/* `args` with mask, blocks_done and counted from run. */
+static inline gi8i_row_quant_args gi8i_row_quant_with_state(const gi8i_cuda_run *run,
+                                                            gi8i_row_quant_args args) {
     if (args.columns != nullptr) {
         args.mask = static_cast<uint32_t *>(run->state);
         args.blocks_done = args.mask + GI8I_ROW_QUANT_MASK_WORDS;
         args.counted = run->outlier_columns;
     }
+    return args;
+}
+
+/* Enqueues the kernel. `args` as described, mask, blocks_done and counted excepted, which are
+ * taken from run. */
+static inline gi8_status gi8i_row_quant(const gi8i_cuda_run *run, gi8i_row_quant_args args,
+                                        gi8_error *error) {
+    args = gi8i_row_quant_with_state(run, args);
     /* Two units of four a thread, where that gives whole warps and at most 1024 threads. */
     int64_t threads = gi8i_div_up<int64_t>(args.ldq, 8);
     threads = gi8i_div_up<int64_t>(threads < 1024 ? threads : 1024, 32) * 32;

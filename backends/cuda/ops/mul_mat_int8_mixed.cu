@@ -5,6 +5,7 @@
 #include "kernels/dequant_epilogue.cuh"
 #include "kernels/gemm_s8.cuh"
 #include "kernels/gemv_s8.cuh"
+#include "kernels/layer_norm_quant.cuh"
 #include "kernels/row_quant.cuh"
 
 namespace {
@@ -148,8 +149,9 @@ gi8i_epilogue make_epilogue(const mixed_job *job, const gi8_step *step) {
     return e;
 }
 
-gi8_status launch_gemv(const gi8i_cuda_run *run, const mixed_job *job, const gi8i_epilogue &e,
-                       const int8_t *w, gi8_error *error) {
+/* `norm`: the step before, where its launch is left to this one, or NULL. */
+gi8_status launch_gemv(const gi8i_cuda_run *run, const mixed_job *job, const gi8_step *norm,
+                       const gi8i_epilogue &e, const int8_t *w, gi8_error *error) {
     gi8i_gemv_args args = {};
     args.w = w;
     args.k = job->k;
@@ -157,24 +159,29 @@ gi8_status launch_gemv(const gi8i_cuda_run *run, const mixed_job *job, const gi8
     args.m = static_cast<int>(job->m);
     args.aligned = gi8i_rows_aligned(e.x);
     args.decompose = job->params.threshold > 0.0f;
+    args.normalize = norm != nullptr;
+    if (norm != nullptr) {
+        args.norm = gi8i_layer_norm_of(norm);
+    }
     args.epilogue = e;
     return gi8i_gemv_s8(run, &job->gemv, args, error);
 }
 
-gi8_status launch_row_quant(const gi8i_cuda_run *run, const mixed_job *job, const gi8i_epilogue &e,
-                            gi8_error *error) {
+gi8_status launch_row_quant(const gi8i_cuda_run *run, const mixed_job *job, const gi8_step *norm,
+                            const gi8i_epilogue &e, gi8_error *error) {
     gi8i_row_quant_args args = {};
     args.x = e.x;
+    args.aligned = gi8i_rows_aligned(e.x);
     args.k = job->k;
     args.m = job->m;
     args.threshold = e.threshold;
-    args.aligned = gi8i_rows_aligned(e.x);
     args.q = job->q;
     args.ldq = job->ldq;
     args.row_scale = job->row_scale;
     args.columns = job->params.threshold > 0.0f ? job->columns : nullptr;
     args.n_columns = job->n_columns;
-    return gi8i_row_quant(run, args, error);
+    return norm != nullptr ? gi8i_layer_norm_quant(run, gi8i_layer_norm_of(norm), args, error)
+                           : gi8i_row_quant(run, args, error);
 }
 
 gi8_status launch_gemm(const gi8i_cuda_run *run, const mixed_job *job, const gi8i_epilogue &e,
@@ -192,15 +199,16 @@ gi8_status launch_gemm(const gi8i_cuda_run *run, const mixed_job *job, const gi8
     return gi8i_gemm_s8(run, &args, error);
 }
 
-gi8_status mixed_launch(const gi8i_cuda_run *run, const gi8_step *step, gi8_error *error) {
+gi8_status launch_both(const gi8i_cuda_run *run, const gi8_step *norm, const gi8_step *step,
+                       gi8_error *error) {
     size_t bytes = 0;
     mixed_job job = make_job(run, step, run->scratch, &bytes);
     gi8i_epilogue e = make_epilogue(&job, step);
     const int8_t *w = static_cast<const int8_t *>(step->src[0]);
     if (job.path == PATH_GEMV) {
-        return launch_gemv(run, &job, e, w, error);
+        return launch_gemv(run, &job, norm, e, w, error);
     }
-    gi8_status status = launch_row_quant(run, &job, e, error);
+    gi8_status status = launch_row_quant(run, &job, norm, e, error);
     if (status == GI8_OK && job.path == PATH_GEMM) {
         return launch_gemm(run, &job, e, w, error);
     }
@@ -226,6 +234,38 @@ gi8_status mixed_launch(const gi8i_cuda_run *run, const gi8_step *step, gi8_erro
     return gi8i_dequant_epilogue(run, &args, error);
 }
 
+gi8_status mixed_launch(const gi8i_cuda_run *run, const gi8_step *step, gi8_error *error) {
+    return launch_both(run, nullptr, step, error);
+}
+
+bool overlap(const void *a, size_t a_bytes, const void *b, size_t b_bytes) {
+    uintptr_t first = reinterpret_cast<uintptr_t>(a);
+    uintptr_t second = reinterpret_cast<uintptr_t>(b);
+    return first < second + b_bytes && second < first + a_bytes;
+}
+
+/* gemv_s8 has registers to normalize one row, and reads what the norm reads while it writes the
+ * product, for which the planner may have taken memory that nobody needs behind the norm. */
+bool norm_fits(const gi8i_cuda_run *run, const gi8_step *norm, const gi8_step *step) {
+    if (norm->node->op != GI8_OP_LAYER_NORM || step->node->op != GI8_OP_MUL_MAT_INT8_MIXED ||
+        step->node->src[3] != norm->node || gi8_nelements(step->node) == 0 ||
+        gi8_nelements(norm->node) == 0) {
+        return false;
+    }
+    size_t bytes = 0;
+    mixed_job job = make_job(run, step, nullptr, &bytes);
+    if (job.path != PATH_GEMV) {
+        return true;
+    }
+    bool apart = job.m == 1;
+    for (int i = 0; i < 3; i++) {
+        const gi8_tensor *src = norm->node->src[i];
+        apart = apart && (src == nullptr || !overlap(norm->src[i], gi8_nbytes(src), step->dst,
+                                                     gi8_nbytes(step->node)));
+    }
+    return apart;
+}
+
 } // namespace
 
 static_assert((GI8I_ROW_QUANT_MASK_WORDS + 1 + GI8I_GEMM_S8_COUNTERS) * 4 <= GI8I_CUDA_STATE_BYTES,
@@ -233,3 +273,5 @@ static_assert((GI8I_ROW_QUANT_MASK_WORDS + 1 + GI8I_GEMM_S8_COUNTERS) * 4 <= GI8
 
 extern "C" const gi8i_cuda_op gi8i_cuda_op_mul_mat_int8_mixed = {
     nullptr, mixed_scratch_bytes, mixed_prepare, mixed_launch};
+
+extern "C" const gi8i_cuda_pair gi8i_cuda_layer_norm_int8 = {norm_fits, launch_both};

@@ -113,6 +113,13 @@ template <int N> static __device__ inline void gi8i_cp_async_wait() {
 #endif
 }
 
+/* What atomic functions of other blocks have made of *global so far. */
+static __device__ inline uint32_t gi8i_load_relaxed(const uint32_t *global) {
+    uint32_t v;
+    asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(global) : "memory");
+    return v;
+}
+
 /* 16 bytes that are read once: kept out of the level-1 cache. */
 static __device__ inline uint4 gi8i_load_once(const void *global) {
     uint4 v;

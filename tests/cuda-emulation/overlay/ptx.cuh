@@ -95,6 +95,12 @@ template <int N> static inline void gi8i_cp_async_wait() {
     }
 }
 
+static inline uint32_t gi8i_load_relaxed(const uint32_t *global,
+                                         gi8emu_site at = gi8emu_site::here()) {
+    gi8emu_check_aligned("gi8i_load_relaxed", global, 4, at);
+    return __atomic_load_n(global, __ATOMIC_RELAXED);
+}
+
 static inline uint4 gi8i_load_once(const void *global, gi8emu_site at = gi8emu_site::here()) {
     gi8emu_check_aligned("gi8i_load_once", global, 16, at);
     return *static_cast<const uint4 *>(global);
