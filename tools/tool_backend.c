@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,8 +39,14 @@ static gi8_backend *create_cpu(int n_threads, gi8_error *error) {
 
 #ifdef TOOL_HAVE_CUDA
 
+/* The device, and what makes it slower than it should be. */
+static void print_line(void *user, const char *line) {
+    (void)user;
+    fprintf(stderr, "%s\n", line);
+}
+
 static gi8_backend *create_cuda(int number, gi8_error *error) {
-    return gi8_cuda_backend_create(&(gi8_cuda_params){.device = number}, error);
+    return gi8_cuda_backend_create(&(gi8_cuda_params){.device = number, .log = print_line}, error);
 }
 
 #else

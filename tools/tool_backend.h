@@ -27,7 +27,7 @@ gi8_status tool_device_parse(const char *text, tool_device *device, gi8_error *e
 /* Makes a backend; n_threads is for the CPU, 0: one per core. Where `auto` ends at the CPU although
  * this program knows CUDA, *fallback says why; else it is left as it is. It may be NULL. NULL: the
  * statuses of gi8_cpu_backend_create() and gi8_cuda_backend_create(), and GI8_ERR_UNSUPPORTED where
- * the program was built without CUDA. */
+ * the program was built without CUDA. What a CUDA device has to say goes to standard error. */
 gi8_backend *tool_backend_create(tool_device device, int n_threads, gi8_error *fallback,
                                  gi8_error *error);
 
