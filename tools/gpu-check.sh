@@ -81,8 +81,8 @@ for test in test_cuda_rows test_cuda_ops test_cuda_gemm_s8 test_cuda_int8_mixed;
     check "synccheck-$test" sanitize synccheck "$test"
 done
 
-# The bundled model's greedy text on the GPU and on the CPU. Two tokens that are nearly as likely may
-# change places, so only the first 16 must be the same; the whole of both is there to be read.
+# The bundled model's greedy text on the GPU and on the CPU. Two tokens that are nearly as likely
+# may change places, so only the first 16 must be the same; both are there to be read.
 model_text() {
     local text='And it came to pass' device n
     for device in cpu cuda; do

@@ -30,8 +30,8 @@
 #define GATE_NEXT (UINT64_C(1) << 32)
 
 typedef struct worker {
-    /* The thread's share of the job in progress: pieces that nobody has taken begin here. Apart from
-     * the shares of others: whoever takes a piece writes to it. */
+    /* The thread's share of the job in progress: pieces that nobody has taken begin here. Apart
+     * from the shares of others: whoever takes a piece writes to it. */
     _Alignas(64) _Atomic int64_t next_piece;
     int64_t end_piece;
 

@@ -3,8 +3,8 @@
  * Computes on one NVIDIA GPU of compute capability 7.5 (Turing) or newer: int8 products through
  * cuBLASLt or kernels of its own, everything of a plan on one stream, captured once as a CUDA graph
  * and replayed. Memory is the device's: tensors with host memory of the program's own are refused
- * when a plan is made. Functions of the backend may leave its device as the calling thread's current
- * one.
+ * when a plan is made. Functions of the backend may leave its device as the current one of the
+ * thread that calls them.
  *
  * It has not run on a GPU yet: its tests run its kernels on the emulation of tests/cuda-emulation.
  */
