@@ -133,31 +133,28 @@ static void check_int8_dot(test_rng *rng, gi8i_int8_dot_fn *fn, const char *name
 }
 
 static void check_int8_outliers(test_rng *rng, gi8i_int8_outliers_fn *fn, const char *name) {
+    enum { MAX_COUNT = 255 };
     for (int64_t m = 1; m <= 19; m += 3) {
-        for (int64_t count = 0; count <= GI8I_OUTLIER_COLUMNS; count += 1 + count) {
+        for (int64_t count = 0; count <= MAX_COUNT; count += 1 + count) {
             int64_t k = count + 70;
             int64_t n_panels = test_rng_int(rng, 1, GI8I_BLOCK_N / GI8_PANEL_ROWS);
             int64_t n = n_panels * GI8_PANEL_ROWS;
             int8_t *w = random_codes(rng, k * n);
             int8_t *panels = calloc(1, gi8_panels_size(k, n));
-            float *x = random_floats(rng, m * GI8I_OUTLIER_COLUMNS, -50.0f, 50.0f);
-            double *wide = malloc((size_t)(m * GI8I_OUTLIER_COLUMNS) * sizeof *wide);
-            int32_t columns[GI8I_OUTLIER_COLUMNS];
-            assert_true(panels != NULL && wide != NULL);
+            float *x = random_floats(rng, m * count, -50.0f, 50.0f);
+            int32_t columns[MAX_COUNT];
+            assert_non_null(panels);
             gi8_panels_pack(w, k, 0, n, panels);
-            for (int64_t j = 0; j < m * GI8I_OUTLIER_COLUMNS; j++) {
-                wide[j] = (double)x[j];
-            }
             for (int64_t j = 0; j < count; j++) {
                 columns[j] = (int32_t)(j + (j > count / 2 ? 69 : 0));
             }
             void *block;
+            void *x_block;
             guarded out = guarded_new((size_t)(m * GI8I_BLOCK_N), sizeof(double), (size_t)(m % 4));
-            memset(out.data, 0, out.bytes);
             gi8i_int8_outliers_args args = {
                 .w = exact_copy(panels, gi8_panels_size(k, n), 1, 1, &block),
                 .columns = columns,
-                .x = wide,
+                .x = exact_copy(x, (size_t)(m * count), sizeof *x, 1, &x_block),
                 .out = out.data,
                 .k = padded(k),
                 .n_panels = n_panels,
@@ -165,18 +162,17 @@ static void check_int8_outliers(test_rng *rng, gi8i_int8_outliers_fn *fn, const 
                 .count = count,
             };
             fn(&args);
-            for (int64_t i = 0; i < m * GI8I_BLOCK_N; i++) {
+            for (int64_t i = 0; i < m * n; i++) {
                 double sum = 0.0;
-                int64_t row = i % GI8I_BLOCK_N;
-                for (int64_t j = 0; j < count && row < n; j++) {
-                    sum += wide[i / GI8I_BLOCK_N * GI8I_OUTLIER_COLUMNS + j] *
-                           (double)w[row * k + columns[j]];
+                for (int64_t j = 0; j < count; j++) {
+                    sum += (double)x[i / n * count + j] * (double)w[i % n * k + columns[j]];
                 }
-                assert_true(((const double *)out.data)[i] == sum);
+                int64_t at = i / n * GI8I_BLOCK_N + i % n;
+                assert_true(((const double *)out.data)[at] == sum);
             }
             guarded_free(&out, name);
             free(block);
-            free(wide);
+            free(x_block);
             free(x);
             free(panels);
             free(w);
@@ -185,31 +181,65 @@ static void check_int8_outliers(test_rng *rng, gi8i_int8_outliers_fn *fn, const 
 }
 
 static void check_int8_finish(test_rng *rng, gi8i_int8_finish_fn *fn, const char *name) {
+    enum { MAX_M = 3 };
     for (int64_t n = 1; n <= GI8I_BLOCK_N; n++) {
-        int32_t acc[GI8I_BLOCK_N];
-        double out[GI8I_BLOCK_N];
-        double scale[GI8I_BLOCK_N];
-        float bias[GI8I_BLOCK_N];
-        for (int i = 0; i < GI8I_BLOCK_N; i++) {
+        int64_t m = 1 + n % MAX_M;
+        int64_t stride = n + n % 5;
+        int32_t acc[MAX_M * GI8I_BLOCK_N];
+        double out[MAX_M * GI8I_BLOCK_N];
+        for (int i = 0; i < MAX_M * GI8I_BLOCK_N; i++) {
             acc[i] = (int32_t)test_rng_int(rng, INT32_MIN, INT32_MAX);
             out[i] = (double)test_rng_float(rng, -1e6f, 1e6f);
-            scale[i] = (double)test_rng_float(rng, 0.0f, 0.01f);
-            bias[i] = test_rng_float(rng, -10.0f, 10.0f);
         }
+        float *absmax_x = random_floats(rng, m, 0.0f, 6.0f);
+        float *absmax = random_floats(rng, n, 0.0f, 1.0f);
+        float *bias = random_floats(rng, n, -10.0f, 10.0f);
+        /* Columns of any size that is finite: the smallest, zero and the largest among them. */
+        for (int64_t i = 0; i < n; i += 2) {
+            uint32_t bits = (uint32_t)test_rng_int(rng, 0, n % 2 == 0 ? 0x7f7fffff : 0x00ffffff);
+            memcpy(absmax + i, &bits, sizeof bits);
+        }
+        absmax_x[0] = n % 7 == 0 ? 1e-45f : absmax_x[0];
         for (int kind = 0; kind < 4; kind++) {
-            const double *o = (kind & 1) != 0 ? out : NULL;
-            const float *b = (kind & 2) != 0 ? bias : NULL;
-            guarded y = guarded_new((size_t)n, sizeof(float), (size_t)(n % 4));
-            fn(acc, o, 0.0123, scale, b, n, y.data);
-            for (int64_t i = 0; i < n; i++) {
-                double sum = (double)acc[i] * 0.0123 * scale[i];
-                sum += o != NULL ? o[i] * scale[i] : 0.0;
-                sum += b != NULL ? (double)b[i] : 0.0;
+            void *blocks[3];
+            guarded y = guarded_new((size_t)((m - 1) * stride + n), sizeof(float), (size_t)(n % 4));
+            gi8i_int8_finish_args args = {
+                .acc = acc,
+                .out = (kind & 1) != 0 ? out : NULL,
+                .absmax_x = exact_copy(absmax_x, (size_t)m, sizeof(float), 1, &blocks[0]),
+                .absmax = exact_copy(absmax, (size_t)n, sizeof(float), 1, &blocks[1]),
+                .bias = exact_copy(bias, (size_t)n, sizeof(float), 3, &blocks[2]),
+                .y = y.data,
+                .y_stride = stride,
+                .n = n,
+                .m = m,
+            };
+            args.bias = (kind & 2) != 0 ? args.bias : NULL;
+            fn(&args);
+            for (int64_t i = 0; i < (m - 1) * stride + n; i++) {
+                int64_t row = i / stride;
+                int64_t column = i % stride;
+                if (column >= n) { /* between two rows */
+                    const uint32_t guard = 0xa5a5a5a5;
+                    assert_memory_equal((const float *)y.data + i, &guard, sizeof guard);
+                    continue;
+                }
+                int64_t at = row * GI8I_BLOCK_N + column;
+                double scale = (double)absmax[column] / 127.0;
+                double sum = (double)acc[at] * ((double)absmax_x[row] / 127.0) * scale;
+                sum += args.out != NULL ? out[at] * scale : 0.0;
+                sum += args.bias != NULL ? (double)bias[column] : 0.0;
                 float expected = (float)sum;
                 assert_same_floats(&expected, (const float *)y.data + i, 1, name);
             }
             guarded_free(&y, name);
+            for (int i = 0; i < 3; i++) {
+                free(blocks[i]);
+            }
         }
+        free(bias);
+        free(absmax);
+        free(absmax_x);
     }
 }
 

@@ -29,8 +29,6 @@
 #define GI8I_CODES_ALIGN GI8_PANEL_K
 /* Rows of w (columns of y) that the kernels of the int8 op work on at a time, at most. */
 #define GI8I_BLOCK_N 64
-/* Outlier columns that the kernel for them works on at a time, at most. */
-#define GI8I_OUTLIER_COLUMNS 128
 /* Queries of one call of the attention kernel, at most. */
 #define GI8I_ATTENTION_TILE 12
 
@@ -72,24 +70,32 @@ typedef struct gi8i_int8_dot_args {
 } gi8i_int8_dot_args;
 typedef void gi8i_int8_dot_fn(const gi8i_int8_dot_args *args);
 
-/* out[m][n] += sum over i, ascending, of x[m][i] * w[n][columns[i]], in double. Products of an fp32
+/* out[m][n] = sum over i, ascending, of x[m][i] * w[n][columns[i]], in double. Products of an fp32
  * number and a code are exact, so that fused or not is the same. */
 typedef struct gi8i_int8_outliers_args {
     const int8_t *w;        /* panels of w (gi8_panels.h), one after another */
     const int32_t *columns; /* [count] */
-    const double *x;        /* m rows of GI8I_OUTLIER_COLUMNS */
+    const float *x;         /* m rows of count */
     double *out;            /* m rows of GI8I_BLOCK_N; 16 sums for each panel */
     int64_t k;              /* of the panels, rounded up to a multiple of GI8_PANEL_K */
     int64_t n_panels, m;    /* n_panels * GI8_PANEL_ROWS <= GI8I_BLOCK_N */
-    int64_t count;          /* <= GI8I_OUTLIER_COLUMNS */
+    int64_t count;
 } gi8i_int8_outliers_args;
 typedef void gi8i_int8_outliers_fn(const gi8i_int8_outliers_args *args);
 
-/* y[n] = (float)(acc[n] * scale_x * scale[n] + out[n] * scale[n] + bias[n])
- * in double, every operation rounded, sums from left to right. `out` and `bias` may be NULL. Scales
- * are absmax / 127 in double. The arrays of n have room for a multiple of 16, y does not. */
-typedef void gi8i_int8_finish_fn(const int32_t *acc, const double *out, double scale_x,
-                                 const double *scale, const float *bias, int64_t n, float *y);
+/* y[m][n] = (float)(acc[m][n] * scale_x[m] * scale[n] + out[m][n] * scale[n] + bias[n])
+ * in double, every operation rounded, sums from left to right. Scales are absmax / 127, too. */
+typedef struct gi8i_int8_finish_args {
+    const int32_t *acc;    /* m rows of GI8I_BLOCK_N */
+    const double *out;     /* m rows of GI8I_BLOCK_N, or NULL */
+    const float *absmax_x; /* [m] */
+    const float *absmax;   /* [n] */
+    const float *bias;     /* [n], or NULL */
+    float *y;
+    int64_t y_stride;
+    int64_t n, m; /* n <= GI8I_BLOCK_N */
+} gi8i_int8_finish_args;
+typedef void gi8i_int8_finish_fn(const gi8i_int8_finish_args *args);
 
 /* Elementwise. y may be x (or a). */
 typedef enum gi8i_unary {

@@ -20,9 +20,7 @@
 typedef struct block_memory {
     _Alignas(64) int32_t acc[BLOCK_M * GI8I_BLOCK_N];
     _Alignas(64) double out[BLOCK_M * GI8I_BLOCK_N];
-    _Alignas(64) double x[BLOCK_M * GI8I_OUTLIER_COLUMNS];
-    _Alignas(64) double scale[GI8I_BLOCK_N];
-    _Alignas(64) float bias[GI8I_BLOCK_N];
+    _Alignas(64) float bias[GI8I_BLOCK_N];         /* of another type than F32 */
     _Alignas(64) float y[BLOCK_M * GI8I_BLOCK_N]; /* what is fused or another type than F32 */
     bool marked;    /* this thread has zeroed its marks */
     int64_t packed; /* the first row of w that is in this thread's panels; -1: none */
@@ -204,28 +202,17 @@ static const int8_t *load_panels(const mixed_job *job, const block *b, int threa
 
 static void add_outliers(const mixed_job *job, const block *b, const int8_t *panels,
                          block_memory *memory) {
-    memset(memory->out, 0, (size_t)b->rows * GI8I_BLOCK_N * sizeof *memory->out);
-    for (int64_t first = 0; first < job->n_outliers; first += GI8I_OUTLIER_COLUMNS) {
-        int64_t rest = job->n_outliers - first;
-        int64_t count = rest < GI8I_OUTLIER_COLUMNS ? rest : GI8I_OUTLIER_COLUMNS;
-        for (int64_t j = 0; j < b->rows; j++) {
-            const float *x = job->x_outliers + (b->m + j) * job->n_outliers + first;
-            for (int64_t i = 0; i < count; i++) {
-                memory->x[j * GI8I_OUTLIER_COLUMNS + i] = (double)x[i];
-            }
-        }
-        gi8i_int8_outliers_args args = {
-            .w = panels,
-            .columns = job->outliers + first,
-            .x = memory->x,
-            .out = memory->out,
-            .k = job->k_padded,
-            .n_panels = (b->columns + GI8_PANEL_ROWS - 1) / GI8_PANEL_ROWS,
-            .m = b->rows,
-            .count = count,
-        };
-        job->run->kernels->int8_outliers(&args);
-    }
+    gi8i_int8_outliers_args args = {
+        .w = panels,
+        .columns = job->outliers,
+        .x = job->x_outliers + b->m * job->n_outliers,
+        .out = memory->out,
+        .k = job->k_padded,
+        .n_panels = (b->columns + GI8_PANEL_ROWS - 1) / GI8_PANEL_ROWS,
+        .m = b->rows,
+        .count = job->n_outliers,
+    };
+    job->run->kernels->int8_outliers(&args);
 }
 
 static void sum_codes(const mixed_job *job, const block *b, const int8_t *panels,
@@ -247,18 +234,16 @@ static void sum_codes(const mixed_job *job, const block *b, const int8_t *panels
     job->run->kernels->int8_dot(&args);
 }
 
-/* Scales and bias of the block's columns; returns the bias, NULL where there is none. */
-static const float *load_columns(const mixed_job *job, const block *b, block_memory *memory) {
-    const float *absmax = (const float *)job->step->src[1] + b->n;
+/* The bias of the block's columns as fp32; NULL where there is none. */
+static const float *load_bias(const mixed_job *job, const block *b, block_memory *memory) {
     const gi8_tensor *bias = job->step->node->src[2];
-    for (int64_t i = 0; i < GI8I_BLOCK_N; i++) {
-        memory->scale[i] = i < b->columns ? (double)absmax[i] / 127.0 : 0.0;
-    }
     if (bias == NULL) {
         return NULL;
     }
+    if (bias->type == GI8_TYPE_F32) {
+        return (const float *)job->step->src[2] + b->n;
+    }
     const char *src = (const char *)job->step->src[2] + (size_t)b->n * gi8_type_size(bias->type);
-    memset(memory->bias, 0, sizeof memory->bias);
     gi8_convert_to_fp32(bias->type, src, b->columns, memory->bias);
     return memory->bias;
 }
@@ -270,23 +255,28 @@ static void compute_block(const mixed_job *job, const block *b, int thread) {
     const gi8i_cpu_block result = {b->m, b->rows, b->n, b->columns};
     block_memory *memory = job->blocks + thread;
     gi8i_cpu_prefetch_block(step, &result);
-    const float *bias = load_columns(job, b, memory);
     const int8_t *panels = load_panels(job, b, thread);
     sum_codes(job, b, panels, memory);
     if (job->n_outliers > 0) {
         add_outliers(job, b, panels, memory);
     }
-    for (int64_t j = 0; j < b->rows; j++) {
-        const double *out = job->n_outliers > 0 ? memory->out + j * GI8I_BLOCK_N : NULL;
-        int64_t first = (b->m + j) * job->n + b->n;
-        void *dst = (char *)step->dst + (size_t)first * gi8_type_size(out_type);
-        float *y = direct ? dst : memory->y + j * GI8I_BLOCK_N;
-        job->run->kernels->int8_finish(memory->acc + j * GI8I_BLOCK_N, out,
-                                       (double)job->absmax[b->m + j] / 127.0, memory->scale, bias,
-                                       b->columns, y);
-        if (out_type != GI8_TYPE_F32) {
-            gi8_convert_from_fp32(out_type, y, b->columns, dst);
-        }
+    int64_t first = b->m * job->n + b->n;
+    gi8i_int8_finish_args args = {
+        .acc = memory->acc,
+        .out = job->n_outliers > 0 ? memory->out : NULL,
+        .absmax_x = job->absmax + b->m,
+        .absmax = (const float *)step->src[1] + b->n,
+        .bias = load_bias(job, b, memory),
+        .y = direct ? (float *)step->dst + first : memory->y,
+        .y_stride = direct ? job->n : GI8I_BLOCK_N,
+        .n = b->columns,
+        .m = b->rows,
+    };
+    job->run->kernels->int8_finish(&args);
+    for (int64_t j = 0; out_type != GI8_TYPE_F32 && j < b->rows; j++) {
+        size_t at = (size_t)(first + j * job->n) * gi8_type_size(out_type);
+        gi8_convert_from_fp32(out_type, memory->y + j * GI8I_BLOCK_N, b->columns,
+                              (char *)step->dst + at);
     }
     if (step->n_fused > 0) {
         gi8i_cpu_finish_block(job->run, step, &result, memory->y, GI8I_BLOCK_N);

@@ -10,12 +10,12 @@ GI8I_INLINE void tile(const gi8i_int8_outliers_args *args, int64_t p, int64_t m,
                       const int tile_m) {
     const int64_t panel = args->k * GI8_PANEL_ROWS;
     const int8_t *w = args->w + p * panel;
-    const double *x = args->x + m * GI8I_OUTLIER_COLUMNS;
+    const float *x = args->x + m * args->count;
     double *out = args->out + m * GI8I_BLOCK_N + p * GI8_PANEL_ROWS;
     f64x16 sums[MAX_SUMS];
     GI8I_UNROLL
     for (int j = 0; j < tile_p * tile_m; j++) {
-        sums[j] = d_load(out + (tile_m > 1 ? j * GI8I_BLOCK_N : j * GI8_PANEL_ROWS));
+        sums[j] = d_set1(0.0);
     }
     for (int64_t i = 0; i < args->count; i++) {
         int32_t k = args->columns[i];
@@ -24,11 +24,11 @@ GI8I_INLINE void tile(const gi8i_int8_outliers_args *args, int64_t p, int64_t m,
             f64x16 codes = d_from_codes(step, k % GI8_PANEL_STEP);
             GI8I_UNROLL
             for (int j = 0; j < tile_m; j++) {
-                sums[j] =
-                    d_add_exact_product(d_set1(x[j * GI8I_OUTLIER_COLUMNS + i]), codes, sums[j]);
+                f64x16 value = d_set1((double)x[j * args->count + i]);
+                sums[j] = d_add_exact_product(value, codes, sums[j]);
             }
         } else {
-            f64x16 value = d_set1(x[i]);
+            f64x16 value = d_set1((double)x[i]);
             GI8I_UNROLL
             for (int j = 0; j < tile_p; j++) {
                 f64x16 codes = d_from_codes(step + j * panel, k % GI8_PANEL_STEP);
