@@ -25,7 +25,8 @@ static gi8_tensor *build(cuda_case *c, const void *arg) {
                                           0, 0);
     gi8_tensor *absmax = cuda_random_input(c, GI8_TYPE_F32, (int64_t[]){a->n, 1, 1, 1}, 0.1f, 1.0f,
                                            0, 0);
-    gi8_tensor *y = gi8_layer_norm(c->ctx, gi8_scale(c->ctx, x, 1.5f), a->gain ? gain : NULL,
+    x = a->reused ? gi8_scale(c->ctx, x, 1.5f) : x; /* the product may take its memory, or not */
+    gi8_tensor *y = gi8_layer_norm(c->ctx, x, a->gain ? gain : NULL,
                                    a->bias ? bias : NULL, 1e-5f);
     const gi8_int8_params params = {a->threshold, a->mode, GI8_TYPE_F32};
     gi8_tensor *source = a->apart ? gi8_cont(c->ctx, y) : y;
