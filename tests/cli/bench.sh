@@ -225,7 +225,7 @@ done
 expect_rows 3 '^"int8",2,8,16,100,16,"column","cpu '
 if command -v python3 >/dev/null; then
     cp "$out" "$work/int8.csv"
-    printf 'n,k,m,median_us,algorithms,copies\n8,16,2,0.001,1,1\n' >"$work/fp16.csv"
+    printf 'n,k,m,median_us,algorithms,copies\n8,16,2,0.000001,1,1\n' >"$work/fp16.csv"
     run 0 python3 "$tools/gpu-check-table.py" "$work/int8.csv" "$work/fp16.csv"
     columns='0 outlier columns | 1 outlier columns | 7 outlier columns | all outlier columns'
     expect_line "^| N×K | M | fp16, µs | $columns |\$" "$out"
