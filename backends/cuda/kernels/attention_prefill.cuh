@@ -221,7 +221,6 @@ static __global__ void __launch_bounds__(GI8I_PREFILL_THREADS, 2)
     GI8I_SHARED(int32_t, positions, GI8I_PREFILL_TOKENS);
     GI8I_SHARED(int32_t, sequences, GI8I_PREFILL_TOKENS); /* -1: no place of the cache */
     GI8I_SHARED(int32_t, begins, GI8I_PREFILL_TOKENS);    /* the first token of its sequence */
-    GI8I_SHARED(int32_t, not_finite, 1);
     __half *keys = queries + shape::TOKENS_SIZE;
     __half *values = keys + shape::KEYS_SIZE;
     const int thread = static_cast<int>(threadIdx.x);
@@ -304,9 +303,6 @@ static __global__ void __launch_bounds__(GI8I_PREFILL_THREADS, 2)
         }
         w.top[0] = w.top[1] = -INFINITY;
         w.sum[0] = w.sum[1] = 0.0f;
-        if (thread == 0) {
-            not_finite[0] = 0;
-        }
         gi8i_stage_keys<D, KEYS>(k, 0, n, keys);
         gi8i_cp_async_commit();
         gi8i_stage_keys<D, KEYS>(v, 0, n, values);
@@ -333,11 +329,7 @@ static __global__ void __launch_bounds__(GI8I_PREFILL_THREADS, 2)
             gi8i_cp_async_wait<1>();
             __syncthreads(); /* the values have landed */
             if (first + KEYS > static_cast<int64_t>(least) + 1) {
-                if (gi8i_not_finite<D, KEYS>(values)) {
-                    not_finite[0] = 1;
-                }
-                __syncthreads();
-                one_by_one = not_finite[0] != 0;
+                one_by_one = __syncthreads_or(gi8i_not_finite<D, KEYS>(values)) != 0;
             }
             if (busy && !one_by_one) {
                 gi8i_add_tile<D, KEYS>(w, score, values);

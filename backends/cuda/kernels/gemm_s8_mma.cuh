@@ -189,7 +189,7 @@ static __device__ inline bool gi8i_gemm_s8_join(const gi8i_gemm_s8_job &job, uns
         }
     }
     if (threadIdx.x == 0) {
-        job.counters[blockIdx.x] = 0; /* for the next product */
+        gi8i_reset_counter(&job.counters[blockIdx.x]); /* for the next product */
     }
     return true;
 }

@@ -120,6 +120,12 @@ static __device__ inline uint32_t gi8i_load_relaxed(const uint32_t *global) {
     return v;
 }
 
+/* Zeroes a counter that all blocks have counted in and nobody looks at before the next kernel: a
+ * plain store, since an atomic one takes registers that the largest GEMM does not have. */
+static __device__ inline void gi8i_reset_counter(unsigned int *global) {
+    *global = 0;
+}
+
 /* 16 bytes that are read once: kept out of the level-1 cache. */
 static __device__ inline uint4 gi8i_load_once(const void *global) {
     uint4 v;

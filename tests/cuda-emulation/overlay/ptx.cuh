@@ -101,6 +101,13 @@ static inline uint32_t gi8i_load_relaxed(const uint32_t *global,
     return __atomic_load_n(global, __ATOMIC_RELAXED);
 }
 
+/* Atomic, since the blocks of the emulation that counted are not ordered before this one. */
+static inline void gi8i_reset_counter(unsigned int *global,
+                                      gi8emu_site at = gi8emu_site::here()) {
+    gi8emu_check_aligned("gi8i_reset_counter", global, 4, at);
+    __atomic_store_n(global, 0u, __ATOMIC_RELAXED);
+}
+
 static inline uint4 gi8i_load_once(const void *global, gi8emu_site at = gi8emu_site::here()) {
     gi8emu_check_aligned("gi8i_load_once", global, 16, at);
     return *static_cast<const uint4 *>(global);
