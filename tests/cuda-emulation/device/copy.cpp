@@ -1,8 +1,6 @@
 /* copy.cpp - asynchronous copies that have not landed, for each thread of the block. */
 #include "block.h"
 
-#include <deque>
-
 #include <ptx.cuh>
 
 struct pending {
@@ -11,20 +9,40 @@ struct pending {
     gi8emu_site at;
 };
 
-static std::deque<pending> under_way[gi8emu_max_threads];
+/* Those of one thread, first in, first out. No memory from the heap: what one thread of a block
+ * allocates and a thread of a later block frees is a race in the eyes of TSAN. */
+struct queue {
+    enum { MAX = 256 };
+    pending copies[MAX];
+    unsigned first, end; /* [first, end), each modulo MAX */
+
+    bool empty() const {
+        return first == end;
+    }
+    const pending &front() const {
+        return copies[first % MAX];
+    }
+};
+
+static queue under_way[gi8emu_max_threads];
 static int last_used = -1; /* threads above have nothing under way */
 
 void gi8emu_copy_begin() {
     for (int i = 0; i <= last_used; i++) {
-        under_way[i].clear();
+        under_way[i].first = under_way[i].end;
     }
     last_used = -1;
 }
 
 void gi8emu_copy_start(gi8emu_copy copy, gi8emu_site at) {
     int self = gi8emu_running.current;
+    queue &mine = under_way[self];
+    if (mine.end - mine.first == queue::MAX) {
+        gi8emu_fail(cudaErrorLaunchFailure, at, "%d asynchronous copies are under way already",
+                    static_cast<int>(queue::MAX));
+    }
     last_used = self > last_used ? self : last_used;
-    under_way[self].push_back({copy, gi8emu_running.threads[self].groups_closed, at});
+    mine.copies[mine.end++ % queue::MAX] = {copy, gi8emu_running.threads[self].groups_closed, at};
 }
 
 void gi8emu_copy_commit() {
@@ -34,17 +52,17 @@ void gi8emu_copy_commit() {
 /* A wait concerns groups that are closed: the youngest `groups` of them may be under way still. */
 bool gi8emu_copy_land(int groups, gi8emu_copy *copy) {
     int self = gi8emu_running.current;
-    std::deque<pending> &mine = under_way[self];
+    queue &mine = under_way[self];
     if (mine.empty() || mine.front().group >= gi8emu_running.threads[self].groups_closed - groups) {
         return false;
     }
     *copy = mine.front().copy;
-    mine.pop_front();
+    mine.first++;
     return true;
 }
 
 void gi8emu_copy_end() {
-    const std::deque<pending> &mine = under_way[gi8emu_running.current];
+    const queue &mine = under_way[gi8emu_running.current];
     if (!mine.empty()) {
         gi8emu_fail(cudaErrorLaunchFailure, mine.front().at,
                     "the thread ends while this asynchronous copy has not landed");
