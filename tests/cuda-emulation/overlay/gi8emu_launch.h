@@ -1,4 +1,4 @@
-/* gi8emu_launch.h - the typed kernel launch: copies of the arguments, run at once or by a stream. */
+/* gi8emu_launch.h - the typed kernel launch, with copies of its arguments. */
 #ifndef GI8EMU_LAUNCH_H
 #define GI8EMU_LAUNCH_H
 
