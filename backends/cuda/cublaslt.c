@@ -14,24 +14,26 @@
 #include "device.h"
 
 #define MAX_CANDIDATES 8
-#define TIMED_RUNS 4
-#define MAX_ALIGNMENT 16 /* no algorithm gains from more */
+#define TIMED_RUNS 5            /* of an algorithm, */
+#define TIMED_MILLISECONDS 4.0f /* that it is run at most, but once at least */
+#define FASTER 0.97f            /* what an algorithm needs of the time of one before it */
+#define MAX_ALIGNMENT 16        /* no algorithm gains from more */
 
 /* What an algorithm is chosen for. Compared byte by byte: all fields have 8 bytes. */
 typedef struct lt_key {
     int64_t type, n, k, m;
-    int64_t ldw, ldx, ldy, batch, stride_w, stride_x, stride_y;
-    int64_t bias, alignment;
+    int64_t ldw, ldx, ldy, bias, alignment;
 } lt_key;
 
 typedef struct lt_choice {
     lt_key key;
     cublasLtMatmulAlgo_t algorithm;
-    bool timed; /* else the first that the heuristic named */
+    bool prepared; /* else the first that the heuristic named */
 } lt_choice;
 
 struct gi8i_cublaslt {
     const gi8i_cuda_device *device;
+    bool no_timing;
     cublasLtHandle_t handle;
     cublasLtMatmulPreference_t preference;
     void *workspace;
@@ -86,13 +88,15 @@ static gi8_status make_parts(gi8i_cublaslt *lt, gi8_error *error) {
     return status;
 }
 
-gi8i_cublaslt *gi8i_cublaslt_create(const gi8i_cuda_device *device, gi8_error *error) {
+gi8i_cublaslt *gi8i_cublaslt_create(const gi8i_cuda_device *device, bool no_timing,
+                                    gi8_error *error) {
     gi8i_cublaslt *lt = calloc(1, sizeof *lt);
     if (lt == NULL) {
         gi8_error_set(error, GI8_ERR_MEMORY, "cuda backend: out of memory (%zu bytes)", sizeof *lt);
         return NULL;
     }
     lt->device = device;
+    lt->no_timing = no_timing;
     lt->workspace_bytes = (size_t)(device->major >= 9 ? 32 : 4) << 20;
     pthread_mutex_init(&lt->lock, NULL); /* the default attributes cannot fail */
     if (make_parts(lt, error) != GI8_OK) {
@@ -133,8 +137,7 @@ bool gi8i_cublaslt_supports(const gi8i_cublaslt_shape *s) {
     if (!is_float(s->type) && s->type != GI8_TYPE_I8) {
         return false;
     }
-    if (s->k < 1 || s->n < 1 || s->m < 1 || s->batch < 1 || s->k > limit || s->n > limit ||
-        s->m > limit || s->batch > limit) {
+    if (s->k < 1 || s->n < 1 || s->m < 1 || s->k > limit || s->n > limit || s->m > limit) {
         return false;
     }
     if (s->ldw < s->k || s->ldx < s->k || s->ldy < s->n || s->ldw > limit || s->ldx > limit ||
@@ -145,22 +148,13 @@ bool gi8i_cublaslt_supports(const gi8i_cublaslt_shape *s) {
         return true;
     }
     /* cublasLtMatmul(), "To use IMMA kernels": leading dimensions, m and k (here n and k) */
-    int64_t odd = s->n | s->k | s->ldw | s->ldx | s->ldy;
-    if (s->batch > 1) {
-        odd |= s->stride_w | s->stride_x | s->stride_y;
-    }
-    return !s->bias && odd % 4 == 0;
+    return !s->bias && (s->n | s->k | s->ldw | s->ldx | s->ldy) % 4 == 0;
 }
 
 /* The largest power of two up to MAX_ALIGNMENT that divides every address of an operand. */
 static int64_t alignment_of(const gi8i_cublaslt_shape *s, const void *w, const void *x,
                             const void *bias, const void *y) {
     uintptr_t bits = (uintptr_t)w | (uintptr_t)x | (uintptr_t)y | (s->bias ? (uintptr_t)bias : 0);
-    if (s->batch > 1) {
-        bits |= (uintptr_t)s->stride_w * gi8_type_size(s->type);
-        bits |= (uintptr_t)s->stride_x * gi8_type_size(s->type);
-        bits |= (uintptr_t)s->stride_y * sizeof(float);
-    }
     int64_t alignment = 1;
     while (alignment < MAX_ALIGNMENT && bits % ((uintptr_t)alignment * 2) == 0) {
         alignment *= 2;
@@ -173,12 +167,6 @@ static lt_key key_of(const gi8i_cublaslt_shape *s, int64_t alignment) {
     key.ldw = s->ldw;
     key.ldx = s->ldx;
     key.ldy = s->ldy;
-    key.batch = s->batch;
-    if (s->batch > 1) {
-        key.stride_w = s->stride_w;
-        key.stride_x = s->stride_x;
-        key.stride_y = s->stride_y;
-    }
     key.bias = s->bias;
     key.alignment = alignment;
     return key;
@@ -196,22 +184,6 @@ static void free_product(lt_product *p) {
             cublasLtMatrixLayoutDestroy(layouts[i]);
         }
     }
-}
-
-static cublasStatus_t make_layout(cublasLtMatrixLayout_t *layout, cudaDataType_t type, int64_t rows,
-                                  int64_t columns, int64_t ld, int64_t batch, int64_t stride) {
-    cublasStatus_t result =
-        cublasLtMatrixLayoutCreate(layout, type, (uint64_t)rows, (uint64_t)columns, ld);
-    if (result == CUBLAS_STATUS_SUCCESS && batch > 1) {
-        int32_t count = (int32_t)batch;
-        result = cublasLtMatrixLayoutSetAttribute(*layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT,
-                                                  &count, sizeof count);
-        if (result == CUBLAS_STATUS_SUCCESS) {
-            result = cublasLtMatrixLayoutSetAttribute(
-                *layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride);
-        }
-    }
-    return result;
 }
 
 static cublasStatus_t make_operation(lt_product *p, const void *bias) {
@@ -244,15 +216,16 @@ static gi8_status make_product(lt_product *p, const gi8i_cublaslt_shape *s, cons
                         : s->type == GI8_TYPE_BF16 ? CUDA_R_16BF
                                                    : CUDA_R_32F;
     cudaDataType_t out = p->is_int8 ? CUDA_R_32I : CUDA_R_32F;
+    const uint64_t k = (uint64_t)s->k, n = (uint64_t)s->n, m = (uint64_t)s->m;
     cublasStatus_t result = make_operation(p, s->bias ? bias : NULL);
     if (result == CUBLAS_STATUS_SUCCESS) {
-        result = make_layout(&p->w_layout, in, s->k, s->n, s->ldw, s->batch, s->stride_w);
+        result = cublasLtMatrixLayoutCreate(&p->w_layout, in, k, n, s->ldw);
     }
     if (result == CUBLAS_STATUS_SUCCESS) {
-        result = make_layout(&p->x_layout, in, s->k, s->m, s->ldx, s->batch, s->stride_x);
+        result = cublasLtMatrixLayoutCreate(&p->x_layout, in, k, m, s->ldx);
     }
     if (result == CUBLAS_STATUS_SUCCESS) {
-        result = make_layout(&p->y_layout, out, s->n, s->m, s->ldy, s->batch, s->stride_y);
+        result = cublasLtMatrixLayoutCreate(&p->y_layout, out, n, m, s->ldy);
     }
     if (result != CUBLAS_STATUS_SUCCESS) {
         free_product(p);
@@ -315,7 +288,7 @@ static lt_choice *find_choice(gi8i_cublaslt *lt, const lt_key *key) {
 }
 
 static gi8_status keep_choice(gi8i_cublaslt *lt, const lt_key *key,
-                              const cublasLtMatmulAlgo_t *algorithm, bool timed,
+                              const cublasLtMatmulAlgo_t *algorithm, bool prepared,
                               gi8_error *error) {
     lt_choice *choice = find_choice(lt, key);
     if (choice == NULL) {
@@ -332,65 +305,121 @@ static gi8_status keep_choice(gi8i_cublaslt *lt, const lt_key *key,
         }
         choice = &lt->choices[lt->n_choices++];
     }
-    *choice = (lt_choice){*key, *algorithm, timed};
+    *choice = (lt_choice){*key, *algorithm, prepared};
     return GI8_OK;
 }
 
 /* ---- timing ---------------------------------------------------------------------------------- */
 
-/* Milliseconds of one run, after one that warms up; FLT_MAX where the algorithm refuses. */
-static gi8_status time_algorithm(const gi8i_cublaslt *lt, const lt_product *p,
-                                 const cublasLtMatmulAlgo_t *algorithm, cudaStream_t stream,
-                                 cudaEvent_t begin, cudaEvent_t end, float *milliseconds,
-                                 gi8_error *error) {
-    *milliseconds = FLT_MAX;
-    if (multiply(lt, p, algorithm, stream) != CUBLAS_STATUS_SUCCESS) {
+typedef struct lt_timer {
+    cudaStream_t stream;
+    cudaEvent_t begin, end;
+    void *others; /* fills the level-2 cache before each run, as the layers of a model do that
+                     follow each other; NULL: no memory for it */
+    size_t others_bytes;
+} lt_timer;
+
+static gi8_status make_timer(lt_timer *timer, const gi8i_cublaslt *lt, cudaStream_t stream,
+                             gi8_error *error) {
+    *timer = (lt_timer){.stream = stream, .others_bytes = lt->device->l2_bytes};
+    gi8_status status = gi8i_cuda_check(cudaEventCreate(&timer->begin), "making an event", error);
+    if (status == GI8_OK) {
+        status = gi8i_cuda_check(cudaEventCreate(&timer->end), "making an event", error);
+    }
+    if (status == GI8_OK && timer->others_bytes > 0 &&
+        cudaMalloc(&timer->others, timer->others_bytes) != cudaSuccess) {
+        timer->others = NULL;
         cudaGetLastError();
-        return GI8_OK;
-    }
-    gi8_status status =
-        gi8i_cuda_check(cudaEventRecord(begin, stream), "timing an algorithm", error);
-    for (int i = 0; i < TIMED_RUNS && status == GI8_OK; i++) {
-        status = check(multiply(lt, p, algorithm, stream), "timing an algorithm", error);
-    }
-    if (status == GI8_OK) {
-        status = gi8i_cuda_check(cudaEventRecord(end, stream), "timing an algorithm", error);
-    }
-    if (status == GI8_OK) {
-        status = gi8i_cuda_check(cudaEventSynchronize(end), "timing an algorithm", error);
-    }
-    if (status == GI8_OK) {
-        status = gi8i_cuda_check(cudaEventElapsedTime(milliseconds, begin, end),
-                                 "timing an algorithm", error);
     }
     return status;
 }
 
-/* Index of the fastest of `n` algorithms. */
+static void free_timer(const lt_timer *timer) {
+    if (timer->begin != NULL) {
+        cudaEventDestroy(timer->begin);
+    }
+    if (timer->end != NULL) {
+        cudaEventDestroy(timer->end);
+    }
+    if (timer->others != NULL) {
+        cudaFree(timer->others);
+    }
+    cudaGetLastError();
+}
+
+static gi8_status time_run(const gi8i_cublaslt *lt, const lt_product *p,
+                           const cublasLtMatmulAlgo_t *algorithm, const lt_timer *timer,
+                           float *milliseconds, gi8_error *error) {
+    static const char what[] = "timing an algorithm";
+    gi8_status status = GI8_OK;
+    if (timer->others != NULL) {
+        status = gi8i_cuda_check(
+            cudaMemsetAsync(timer->others, 0, timer->others_bytes, timer->stream), what, error);
+    }
+    if (status == GI8_OK) {
+        status = gi8i_cuda_check(cudaEventRecord(timer->begin, timer->stream), what, error);
+    }
+    if (status == GI8_OK) {
+        status = check(multiply(lt, p, algorithm, timer->stream), what, error);
+    }
+    if (status == GI8_OK) {
+        status = gi8i_cuda_check(cudaEventRecord(timer->end, timer->stream), what, error);
+    }
+    if (status == GI8_OK) {
+        status = gi8i_cuda_check(cudaEventSynchronize(timer->end), what, error);
+    }
+    if (status == GI8_OK) {
+        status = gi8i_cuda_check(cudaEventElapsedTime(milliseconds, timer->begin, timer->end),
+                                 what, error);
+    }
+    return status;
+}
+
+static int compare_floats(const void *a, const void *b) {
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* The median of some runs, after one that warms up; FLT_MAX where the algorithm refuses. */
+static gi8_status time_algorithm(const gi8i_cublaslt *lt, const lt_product *p,
+                                 const cublasLtMatmulAlgo_t *algorithm, const lt_timer *timer,
+                                 float *milliseconds, gi8_error *error) {
+    *milliseconds = FLT_MAX;
+    if (multiply(lt, p, algorithm, timer->stream) != CUBLAS_STATUS_SUCCESS) {
+        cudaGetLastError();
+        return GI8_OK;
+    }
+    float runs[TIMED_RUNS], sum = 0.0f;
+    int n = 0;
+    while (n == 0 || (n < TIMED_RUNS && sum < TIMED_MILLISECONDS)) {
+        gi8_status status = time_run(lt, p, algorithm, timer, &runs[n], error);
+        if (status != GI8_OK) {
+            return status;
+        }
+        sum += runs[n++];
+    }
+    qsort(runs, (size_t)n, sizeof *runs, compare_floats);
+    *milliseconds = runs[(n - 1) / 2];
+    return GI8_OK;
+}
+
+/* Index of the fastest of `n` algorithms; of the first of those that are nearly equal. */
 static gi8_status time_all(const gi8i_cublaslt *lt, const lt_product *p,
                            const cublasLtMatmulHeuristicResult_t *results, int n,
                            cudaStream_t stream, int *fastest, gi8_error *error) {
-    cudaEvent_t begin = NULL, end = NULL;
-    gi8_status status = gi8i_cuda_check(cudaEventCreate(&begin), "making an event", error);
-    if (status == GI8_OK) {
-        status = gi8i_cuda_check(cudaEventCreate(&end), "making an event", error);
-    }
+    lt_timer timer;
+    gi8_status status = make_timer(&timer, lt, stream, error);
     float best = FLT_MAX;
     *fastest = 0;
     for (int i = 0; i < n && status == GI8_OK; i++) {
         float milliseconds = FLT_MAX;
-        status = time_algorithm(lt, p, &results[i].algo, stream, begin, end, &milliseconds, error);
-        if (status == GI8_OK && milliseconds < best) {
+        status = time_algorithm(lt, p, &results[i].algo, &timer, &milliseconds, error);
+        if (status == GI8_OK && milliseconds < best * FASTER) {
             best = milliseconds;
             *fastest = i;
         }
     }
-    if (begin != NULL) {
-        cudaEventDestroy(begin);
-    }
-    if (end != NULL) {
-        cudaEventDestroy(end);
-    }
+    free_timer(&timer);
     if (status == GI8_OK && best == FLT_MAX) {
         status = gi8_error_set(error, GI8_ERR_UNSUPPORTED,
                                "cuda backend: cuBLASLt: none of its %d algorithms for a product "
@@ -404,13 +433,13 @@ static gi8_status choose(gi8i_cublaslt *lt, const gi8i_cublaslt_shape *shape, co
                          int64_t alignment, cudaStream_t stream, gi8_error *error) {
     const lt_key key = key_of(shape, alignment);
     const lt_choice *known = find_choice(lt, &key);
-    if (known != NULL && known->timed) {
+    if (known != NULL && known->prepared) {
         return GI8_OK;
     }
     cublasLtMatmulHeuristicResult_t results[MAX_CANDIDATES];
     int found = 0, fastest = 0;
-    gi8_status status =
-        ask_heuristic(lt, p, alignment, MAX_CANDIDATES, results, &found, error);
+    gi8_status status = ask_heuristic(lt, p, alignment, lt->no_timing ? 1 : MAX_CANDIDATES, results,
+                                      &found, error);
     if (status == GI8_OK && found > 1) {
         status = time_all(lt, p, results, found, stream, &fastest, error);
     }

@@ -16,13 +16,13 @@ typedef struct gi8i_cublaslt_shape {
     gi8_type type;       /* of w and x: I8 (y is I32), F16 or BF16 (y is F32), F32 (y is F32) */
     int64_t k, n, m;
     int64_t ldw, ldx, ldy; /* elements between rows; I8: multiples of 4 */
-    int64_t batch;         /* products of equal shape, at least 1 */
-    int64_t stride_w, stride_x, stride_y; /* elements from one to the next, for batch > 1 */
-    bool bias;             /* float types: y += bias [n], F32, the same for each m */
+    bool bias; /* float types: y += bias [n], F32, the same for each m, in cuBLASLt's epilogue */
 } gi8i_cublaslt_shape;
 
-/* Handle, workspace and a cache of algorithms for one device. NULL on failure. */
-gi8i_cublaslt *gi8i_cublaslt_create(const gi8i_cuda_device *device, gi8_error *error);
+/* Handle, workspace and a cache of algorithms for one device; `no_timing`: those that the heuristic
+ * names first. NULL on failure. */
+gi8i_cublaslt *gi8i_cublaslt_create(const gi8i_cuda_device *device, bool no_timing,
+                                    gi8_error *error);
 void gi8i_cublaslt_free(gi8i_cublaslt *lt);
 
 /* True where cuBLASLt takes the shape (alignment, dimensions); else the caller uses its own
@@ -30,9 +30,10 @@ void gi8i_cublaslt_free(gi8i_cublaslt *lt);
 bool gi8i_cublaslt_supports(const gi8i_cublaslt_shape *shape);
 
 /* Chooses an algorithm: asks the heuristic for several, times them on the stream with the given
- * operands (y is overwritten), keeps the fastest for this very shape and alignment: an algorithm
- * for one m may need more workspace for another, or not take it. Not during capture.
- * Thread-safe. */
+ * operands (y is overwritten), each run with none of them in the level-2 cache, and keeps the
+ * fastest for this very shape and alignment: an algorithm for one m may need more workspace for
+ * another, or not take it. Takes device memory of the size of that cache meanwhile. Not during
+ * capture. Thread-safe. */
 gi8_status gi8i_cublaslt_prepare(gi8i_cublaslt *lt, const gi8i_cublaslt_shape *shape, const void *w,
                                  const void *x, const void *bias, void *y, cudaStream_t stream,
                                  gi8_error *error);

@@ -135,7 +135,7 @@ static const gi8_backend_vtable cuda_vtable = {
     .plan_release = gi8i_cuda_plan_release,
 };
 
-static gi8_status make_parts(gi8i_cuda_backend *cuda, gi8_error *error) {
+static gi8_status make_parts(gi8i_cuda_backend *cuda, bool no_timing, gi8_error *error) {
     gi8_status status =
         gi8i_cuda_check(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking),
                         "making a stream for plans", error);
@@ -154,7 +154,7 @@ static gi8_status make_parts(gi8i_cuda_backend *cuda, gi8_error *error) {
     if (cuda->memory == NULL) {
         return GI8_ERR_MEMORY; /* *error has the reason */
     }
-    cuda->lt = gi8i_cublaslt_create(&cuda->device, error);
+    cuda->lt = gi8i_cublaslt_create(&cuda->device, no_timing, error);
     return cuda->lt != NULL ? GI8_OK : GI8_ERR_DEVICE;
 }
 
@@ -178,7 +178,7 @@ gi8_backend *gi8_cuda_backend_create(const gi8_cuda_params *params, gi8_error *e
     cuda->log = params->log;
     cuda->log_user = params->log_user;
     pthread_mutex_init(&cuda->turn, NULL); /* the default attributes cannot fail */
-    if (make_parts(cuda, error) != GI8_OK) {
+    if (make_parts(cuda, params->no_timing, error) != GI8_OK) {
         cuda_free(&cuda->base);
         return NULL;
     }

@@ -53,7 +53,6 @@ static const struct {
     {"cublasLtMatmulDescCreate", CUBLAS_STATUS_ALLOC_FAILED},
     {"cublasLtMatmulDescSetAttribute", CUBLAS_STATUS_INVALID_VALUE},
     {"cublasLtMatrixLayoutCreate", CUBLAS_STATUS_ALLOC_FAILED},
-    {"cublasLtMatrixLayoutSetAttribute", CUBLAS_STATUS_INVALID_VALUE},
     {"cublasLtMatmulAlgoGetHeuristic", CUBLAS_STATUS_INTERNAL_ERROR},
     {"cublasLtMatmul", CUBLAS_STATUS_EXECUTION_FAILED},
 };

@@ -2,14 +2,21 @@
  * bounds that follow from its roundings; the CPU backend, on the same data, keeps those of fp32.
  *
  * With size = sum_k |w_k x_k|, fp32 sums in any order are within k 2^-24 size. More than four rows
- * of x are rounded to the type of 16-bit weights, which adds 2^-11 size + 2^-38 max |x| sum_k |w_k|
- * for F16 and 2^-8 size for BF16.
+ * of x are rounded to the type of 16-bit weights, which adds 2^-11 size + 2^-21 max |x| sum_k |w_k|
+ * for F16 and 2^-8 size for BF16; a bias adds 2^-36 max |x| |bias|, which is nothing for a row of
+ * usual size.
  */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "cuda_fixture.h"
+
+#ifdef GI8_CUDA_EMULATION
+#include <cublasLt.h>
+
+#include "emulator.h"
+#endif
 
 enum { PLAIN, ACTIVATION, BIAS, RESIDUAL, ALL, N_CHAINS };
 
@@ -18,6 +25,7 @@ typedef struct problem {
     int64_t k, n, m, b2, b3, c2, c3;
     int64_t w_gap, w_shift; /* elements between rows of w, and before the first */
     int64_t x_gap, x_shift;
+    int64_t bias_shift;
     int chain; /* what follows the product, and may be fused with it */
     float *w, *x, *bias, *residual;
 } problem;
@@ -79,7 +87,8 @@ static gi8_tensor *build(cuda_case *c, const void *arg) {
                          p->x_shift, p->x);
     gi8_tensor *y = gi8_mul_mat(c->ctx, w, x);
     if (p->chain == BIAS || p->chain == ALL) {
-        y = gi8_add(c->ctx, y, cuda_input(c, GI8_TYPE_F32, (int64_t[]){p->n, 1, 1, 1}, p->bias));
+        y = gi8_add(c->ctx, y, rows(c, GI8_TYPE_F32, (int64_t[]){p->n, 1, 1, 1}, p->bias_shift,
+                                    p->bias_shift, p->bias));
     }
     if (p->chain == ACTIVATION || p->chain == ALL) {
         y = gi8_gelu(c->ctx, y);
@@ -130,6 +139,9 @@ static void compare(const problem *p, const float *y, double u, double v, const 
         double expected = follow(p, sum, row, n);
         double tolerance = 1.13 * (fp32 + u * size + v * x_max * w_size) +
                            (p->chain == PLAIN ? 0.0 : 8.0 * FLT_EPSILON * (1.0 + fabs(expected)));
+        if (v > 0.0 && (p->chain == BIAS || p->chain == ALL)) {
+            tolerance += 1.13 * 0x1p-36 * x_max * fabs((double)p->bias[n]);
+        }
         double actual = (double)y[i];
         if (!(fabs(actual - expected) <= tolerance)) {
             fail_msg("%s, %s [%lld, %lld] x [%lld, %lld], chain %d: row %lld, column %lld is %.9g, "
@@ -151,7 +163,7 @@ static void check(const problem *p) {
     cuda_result cuda = cuda_run_cuda(build, p, 1);
     double u = rounding(p);
     compare(p, cpu.bytes, 0.0, 0.0, "CPU");
-    compare(p, cuda.bytes, u, u > 0.0 && p->type == GI8_TYPE_F16 ? 0x1p-38 : 0.0, "CUDA");
+    compare(p, cuda.bytes, u, u > 0.0 && p->type == GI8_TYPE_F16 ? 0x1p-21 : 0.0, "CUDA");
     cuda_result_free(&cpu);
     cuda_result_free(&cuda);
 }
@@ -215,6 +227,7 @@ static void test_views(void **state) {
             p.w_shift = gaps[i][1];
             p.x_gap = gaps[i][2];
             p.x_shift = gaps[i][3];
+            p.bias_shift = gaps[i][3];
             p.chain = (int)i % N_CHAINS;
             check_random(&rng, p);
             p.m = 2; /* a batch that shares the weights */
@@ -249,7 +262,7 @@ static void test_permuted(void **state) {
             int64_t from = row % p.m * p.c2 + row / p.m;
             straight.x[j] = p.x[from * p.k + j % p.k];
         }
-        compare(&straight, y.bytes, rounding(&p), rounding(&p) > 0.0 ? 0x1p-38 : 0.0, "permuted");
+        compare(&straight, y.bytes, rounding(&p), rounding(&p) > 0.0 ? 0x1p-21 : 0.0, "permuted");
         free(straight.x);
         cuda_result_free(&y);
         release(&p);
@@ -292,9 +305,10 @@ static void test_empty(void **state) {
 static void test_size_of_x(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(87);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3 * N_CHAINS; i++) {
         problem p = matrix(64, 24, 12);
-        p.type = types[i];
+        p.type = types[i % 3];
+        p.chain = i / 3;
         fill(&p, &rng);
         for (int64_t j = 0; j < p.k * p.m; j++) {
             static const int exponents[] = {0, 15, 16, 40, 100, 120, -14, -24, -60, -90, 3, 0};
@@ -312,6 +326,7 @@ static void test_size_of_x(void **state) {
         for (int64_t j = 0; j < p.k * p.n; j++) {
             p.w[j] = 0x1p-10f;
         }
+        p.chain = PLAIN;
         cuda_result y = cuda_run_cuda(build, &p, 1);
         for (int64_t j = 0; j < p.n * p.m; j++) {
             assert_true(fabsf(((const float *)y.bytes)[j]) <= 0x1p-20f * FLT_MAX);
@@ -353,12 +368,49 @@ static void test_not_finite(void **state) {
     }
 }
 
+#ifdef GI8_CUDA_EMULATION
+/* Attributes of products that making and capturing a plan sets: the transpose, with a bias its
+ * pointer and the epilogue, for what chooses an algorithm and for what runs it. */
+static unsigned long count_attributes(const problem *p) {
+    const unsigned long before = gi8emu_calls("cublasLtMatmulDescSetAttribute");
+    check(p);
+    return gi8emu_calls("cublasLtMatmulDescSetAttribute") - before;
+}
+
+/* cuBLASLt adds the bias, where it is aligned and there is an algorithm for it. */
+static void test_who_adds_the_bias(void **state) {
+    (void)state;
+    test_rng rng = test_rng_seeded(89);
+    for (int i = 0; i < 3; i++) {
+        for (int chain = PLAIN; chain < N_CHAINS; chain++) {
+            problem p = matrix(40, 28, 11);
+            p.type = types[i];
+            p.chain = chain;
+            fill(&p, &rng);
+            const bool is_first = chain == BIAS || chain == ALL;
+            assert_int_equal(count_attributes(&p), is_first ? 6 : 2);
+            p.bias_shift = 1;
+            assert_int_equal(count_attributes(&p), 2);
+            p.bias_shift = 0;
+            if (is_first) { /* the algorithm is known: the first product is that of the plan */
+                gi8emu_fail_call("cublasLtMatmul", 1, CUBLAS_STATUS_NOT_SUPPORTED);
+                assert_int_equal(count_attributes(&p), 7);
+            }
+            release(&p);
+        }
+    }
+}
+#endif
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_few_rows),  cmocka_unit_test(test_many_rows),
         cmocka_unit_test(test_views),     cmocka_unit_test(test_permuted),
         cmocka_unit_test(test_batches),   cmocka_unit_test(test_empty),
         cmocka_unit_test(test_size_of_x), cmocka_unit_test(test_not_finite),
+#ifdef GI8_CUDA_EMULATION
+        cmocka_unit_test(test_who_adds_the_bias),
+#endif
     };
     int skip = cuda_skip();
     return skip != 0 ? skip

@@ -1,4 +1,7 @@
-/* test_fused.c - logits have the same bits whether products compute what follows them or not. */
+/* test_fused.c - logits have the same bits whether products compute what follows them or not; on a
+ * GPU, where float products are cuBLASLt's, nearly the same. */
+#include <math.h>
+
 #include "model_fixture.h"
 
 #include "ggml-int8/gi8_backend_impl.h"
@@ -47,6 +50,20 @@ static float *logits_of(const char *name, gptneox_weight_type weights, bool fuse
     return logits;
 }
 
+static void compare(const float *fused, const float *apart, size_t n) {
+#if defined GI8_TEST_CUDA && !defined GI8_CUDA_EMULATION
+    float largest = 0.0f;
+    for (size_t i = 0; i < n; i++) {
+        largest = fmaxf(largest, fabsf(apart[i]));
+    }
+    for (size_t i = 0; i < n; i++) {
+        assert_true(fabsf(fused[i] - apart[i]) <= 0.01f * largest);
+    }
+#else
+    assert_memory_equal(fused, apart, n * sizeof *fused);
+#endif
+}
+
 static void test_same_bits(void **state) {
     (void)state;
     static const char *const names[] = {"parallel-f32", "sequential-head80-f16", "tied-silu-bf16"};
@@ -57,7 +74,7 @@ static void test_same_bits(void **state) {
             size_t n = 0;
             float *fused = logits_of(names[name], weights[w], true, &n);
             float *apart = logits_of(names[name], weights[w], false, &n);
-            assert_memory_equal(fused, apart, n * sizeof *fused);
+            compare(fused, apart, n);
             free(fused);
             free(apart);
         }

@@ -4,7 +4,8 @@
  * test compares what comes back with its own reference.
  *
  * Built with GI8_TEST_CUDA, it runs each operation on one CPU backend and on the CUDA backend. The
- * latter's plans give the same bits among themselves, and the CPU's within the op_case's bounds.
+ * latter's plans give the same bits among themselves (but see sums_vary), and the CPU's within the
+ * op_case's bounds.
  */
 #ifndef OP_FIXTURE_H
 #define OP_FIXTURE_H
@@ -35,6 +36,7 @@ typedef struct op_case {
     /* How far an element of a device's result may be from the CPU's e: absolute + relative |e|. 0,
      * as after op_begin(): the same values. NaN and Inf are where the CPU has them. */
     double relative, absolute;
+    bool sums_vary; /* a GPU may add in another order where nodes are fused */
 } op_case;
 
 /* cmocka group setup and teardown: the backends. Where a device is to be tested and there is none,

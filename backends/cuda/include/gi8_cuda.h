@@ -21,6 +21,10 @@ typedef struct gi8_cuda_params {
     int device;        /* number of the device, 0 for the first */
     bool no_graphs;    /* launch kernel by kernel instead of replaying a CUDA graph: for debuggers
                           and profilers; same results */
+    bool no_timing;    /* of the algorithms that cuBLASLt names for a product take the first, not
+                          the fastest of some that are timed when a plan is made: plans are made
+                          sooner, and the last bits of float products do not depend on timings,
+                          which differ from process to process */
     void (*log)(void *user, const char *line); /* the device, when the backend is made, and why a
                           plan is not replayed as a graph, should that be so; may be NULL */
     void *log_user;

@@ -58,8 +58,8 @@ static __global__ void __launch_bounds__(GI8I_PLAIN_THREADS)
                 float w = 0.0f;
                 float x = 0.0f;
                 if (k + at < p.k && first_n + row < p.n) {
-                    w = gi8i_weight(gi8i_plain_row<T>(p.w, first_n + row, i2 / p.repeat2,
-                                                      i3 / p.repeat3)[k + at]);
+                    w = gi8i_to_fp32(gi8i_plain_row<T>(p.w, first_n + row, i2 / p.repeat2,
+                                                       i3 / p.repeat3)[k + at]);
                 }
                 if (k + at < p.k && first_m + row < p.m) {
                     x = gi8i_plain_row<float>(p.x, first_m + row, i2, i3)[k + at];

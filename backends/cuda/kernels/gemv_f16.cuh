@@ -15,18 +15,6 @@ enum {
     GI8I_GEMV_AHEAD = 4 /* loads of each row that a lane has under way */
 };
 
-static __device__ inline float gi8i_weight(float v) {
-    return v;
-}
-
-static __device__ inline float gi8i_weight(__half v) {
-    return __half2float(v);
-}
-
-static __device__ inline float gi8i_weight(__nv_bfloat16 v) {
-    return __bfloat162float(v);
-}
-
 /* The weights in 16 bytes. */
 static __device__ inline void gi8i_unpack_weights(const uint4 &raw, float v[4], float) {
     v[0] = __uint_as_float(raw.x);
@@ -129,7 +117,7 @@ static __global__ void __launch_bounds__(GI8I_GEMV_THREADS, 4)
         for (int m = 0; m < M; m++) {
             float s = sum[r][m];
             if (part == 0 && last < k) {
-                s = fmaf(gi8i_weight(rows[r][last]), x_rows[m][last], s);
+                s = fmaf(gi8i_to_fp32(rows[r][last]), x_rows[m][last], s);
             }
             for (int offset = 16; offset > 0; offset /= 2) {
                 s += __shfl_xor_sync(0xffffffffu, s, offset);

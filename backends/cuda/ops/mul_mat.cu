@@ -1,7 +1,8 @@
 /* mul_mat.cu - the product with floating-point weights: which of three ways.
  *
  *   gemv    at most four rows of x: fp32, the weights are read once
- *   lt      more rows, one matrix of weights: cuBLASLt, x rounded to the type of 16-bit weights
+ *   lt      more rows, one matrix of weights: cuBLASLt, x rounded to the type of 16-bit weights; a
+ *           fused bias is added there, and what follows it in a pass of its own
  *   plain   all else (batches of weights, strides and alignments that the others refuse, and types
  *           that cuBLASLt has no algorithm for on the device): fp32
  */
@@ -9,6 +10,7 @@
 #include "../kernels/convert.cuh"
 #include "../kernels/gemm_plain.cuh"
 #include "../kernels/gemv_f16.cuh"
+#include "../kernels/strided.cuh"
 #include "../launch.cuh"
 
 typedef enum route {
@@ -31,11 +33,7 @@ static bool aligned(const void *p, size_t alignment) {
 }
 
 static bool rows_aligned(const gi8_tensor *t, const void *data) {
-    bool all = aligned(data, 16);
-    for (int i = 1; i < GI8_MAX_DIMS; i++) {
-        all = all && (t->ne[i] == 1 || t->nb[i] % 16 == 0);
-    }
-    return all;
+    return gi8i_rows_aligned(gi8i_strided_of(t, t), data, 16);
 }
 
 /* All rows of a tensor lie at one stride. */
@@ -54,7 +52,16 @@ static int64_t leading_dimension(const gi8_tensor *t) {
     return n_rows(t) == 1 ? t->ne[0] : static_cast<int64_t>(t->nb[1] / gi8_type_size(t->type));
 }
 
-static gi8i_cublaslt_shape lt_shape(const gi8_tensor *node) {
+/* The bias of a step that cuBLASLt can add: the first fused node is a sum with one row. */
+static const float *lt_bias(const gi8_step *step) {
+    const gi8_fused *first = &step->fused[0];
+    const bool is_row = step->n_fused > 0 && first->node->op == GI8_OP_ADD &&
+                        !gi8_same_shape(first->other, step->node);
+    return is_row && aligned(first->other_data, 16) ? static_cast<const float *>(first->other_data)
+                                                    : nullptr;
+}
+
+static gi8i_cublaslt_shape lt_shape(const gi8_tensor *node, bool bias) {
     const gi8_tensor *w = node->src[0];
     const gi8_tensor *x = node->src[1];
     gi8i_cublaslt_shape shape = {};
@@ -66,14 +73,14 @@ static gi8i_cublaslt_shape lt_shape(const gi8_tensor *node) {
     shape.ldx = w->type == GI8_TYPE_F32 ? leading_dimension(x)
                                         : gi8i_div_up(w->ne[0], static_cast<int64_t>(8)) * 8;
     shape.ldy = w->ne[1];
-    shape.batch = 1;
+    shape.bias = bias;
     return shape;
 }
 
 static bool lt_takes(const gi8_step *step) {
     const gi8_tensor *w = step->node->src[0];
     const gi8_tensor *x = step->node->src[1];
-    const gi8i_cublaslt_shape shape = lt_shape(step->node);
+    const gi8i_cublaslt_shape shape = lt_shape(step->node, false);
     return w->ne[0] > 0 && rows_aligned(w, step->src[0]) && shape.ldw >= shape.k &&
            (w->type != GI8_TYPE_F32 ||
             (rows_even(x) && rows_aligned(x, step->src[1]) && shape.ldx >= shape.k)) &&
@@ -119,7 +126,7 @@ static size_t part_end(size_t begin, int64_t rows, int64_t row_bytes) {
 }
 
 static layout layout_of(const gi8_step *step) {
-    const gi8i_cublaslt_shape shape = lt_shape(step->node);
+    const gi8i_cublaslt_shape shape = lt_shape(step->node, false);
     const bool convert = shape.type != GI8_TYPE_F32;
     layout l = {};
     l.scale = convert ? part_end(l.x, shape.m, shape.ldx * 2) : l.x;
@@ -144,15 +151,23 @@ static float *lt_y(const gi8i_cuda_run *run, const gi8_step *step, const layout 
     return static_cast<float *>(y);
 }
 
+static gi8_status prepare_lt(const gi8i_cuda_run *run, const gi8_step *step, const float *bias,
+                             gi8_error *error) {
+    const gi8i_cublaslt_shape shape = lt_shape(step->node, bias != nullptr);
+    const layout l = layout_of(step);
+    return gi8i_cublaslt_prepare(run->lt, &shape, step->src[0], lt_x(run, step, l), bias,
+                                 lt_y(run, step, l), run->stream, error);
+}
+
 static gi8_status prepare(const gi8i_cuda_run *run, const gi8_step *step, gi8_error *error) {
     if (route_of(step) != ROUTE_LT) {
         return GI8_OK;
     }
-    const gi8i_cublaslt_shape shape = lt_shape(step->node);
-    const layout l = layout_of(step);
-    const gi8_status status =
-        gi8i_cublaslt_prepare(run->lt, &shape, step->src[0], lt_x(run, step, l), nullptr,
-                              lt_y(run, step, l), run->stream, error);
+    const float *bias = lt_bias(step);
+    gi8_status status = prepare_lt(run, step, bias, error);
+    if (status == GI8_ERR_UNSUPPORTED && bias != nullptr) {
+        status = prepare_lt(run, step, nullptr, error);
+    }
     return status == GI8_ERR_UNSUPPORTED ? GI8_OK : status; /* launch() does without */
 }
 
@@ -165,14 +180,48 @@ template <typename T>
 static gi8_status convert(const gi8i_cuda_run *run, const gi8_step *step,
                           const gi8i_cublaslt_shape &shape, void *to, float *scale,
                           gi8_error *error) {
+    const gi8_tensor *x = step->node->src[1];
     return gi8i_launch("convert_rows", gi8i_convert_rows<T>, blocks(run, shape.m),
                        dim3(GI8I_CONVERT_THREADS), 0, run->stream, error,
-                       gi8i_rows_of(step->node->src[1], step->src[1]), shape.k, shape.m,
-                       static_cast<T *>(to), shape.ldx, scale);
+                       gi8i_rows_of(x, step->src[1]), rows_aligned(x, step->src[1]), shape.k,
+                       shape.m, static_cast<T *>(to), shape.ldx, scale);
 }
 
-static gi8_status launch_lt(const gi8i_cuda_run *run, const gi8_step *step, gi8_error *error) {
-    const gi8i_cublaslt_shape shape = lt_shape(step->node);
+/* `bias`: what cuBLASLt has added, or NULL. */
+static gi8_status finish(const gi8i_cuda_run *run, const gi8_step *step, const float *y,
+                         const float *scale, const float *bias, gi8_error *error) {
+    gi8i_finish f = {};
+    f.y = y;
+    f.scale = scale;
+    f.bias = bias;
+    f.out = gi8i_output_of(step);
+    if (bias != nullptr) {
+        f.out.n_fused--;
+        for (int i = 0; i < f.out.n_fused; i++) {
+            f.out.fused[i] = f.out.fused[i + 1];
+        }
+    }
+    if (scale == nullptr && f.out.n_fused == 0) {
+        return GI8_OK;
+    }
+    f.n = step->node->ne[0];
+    f.m = n_rows(step->node);
+    f.wide = gi8i_output_is_wide(f.out) && aligned(y, 16);
+    /* where no node is left, hardly any row has something to do */
+    const int64_t wanted = static_cast<int64_t>(run->device->n_multiprocessors) *
+                           (f.out.n_fused > 0 ? 16 : 2);
+    const int64_t rows = f.m < wanted ? f.m : wanted;
+    const int64_t parts = gi8i_div_up(f.n, static_cast<int64_t>(4 * GI8I_CONVERT_THREADS));
+    const int64_t most_parts = gi8i_div_up(wanted, rows);
+    return gi8i_launch("finish_rows", gi8i_finish_rows,
+                       dim3(static_cast<unsigned>(rows),
+                            static_cast<unsigned>(parts < most_parts ? parts : most_parts)),
+                       dim3(GI8I_CONVERT_THREADS), 0, run->stream, error, f);
+}
+
+static gi8_status launch_lt(const gi8i_cuda_run *run, const gi8_step *step, const float *bias,
+                            gi8_error *error) {
+    const gi8i_cublaslt_shape shape = lt_shape(step->node, bias != nullptr);
     const layout l = layout_of(step);
     char *scratch = static_cast<char *>(run->scratch);
     void *scale_at = shape.type == GI8_TYPE_F32 ? nullptr : scratch + l.scale;
@@ -185,17 +234,10 @@ static gi8_status launch_lt(const gi8i_cuda_run *run, const gi8_step *step, gi8_
     }
     float *y = lt_y(run, step, l);
     if (status == GI8_OK) {
-        status = gi8i_cublaslt_run(run->lt, &shape, step->src[0], lt_x(run, step, l), nullptr, y,
+        status = gi8i_cublaslt_run(run->lt, &shape, step->src[0], lt_x(run, step, l), bias, y,
                                    run->stream, error);
     }
-    if (status != GI8_OK || (scale == nullptr && step->n_fused == 0)) {
-        return status;
-    }
-    const int64_t per_block = GI8I_CONVERT_THREADS;
-    return gi8i_launch("finish_rows", gi8i_finish_rows,
-                       blocks(run, gi8i_div_up(shape.n * shape.m, per_block)),
-                       dim3(GI8I_CONVERT_THREADS), 0, run->stream, error, y, scale, shape.n,
-                       shape.m, gi8i_output_of(step));
+    return status == GI8_OK ? finish(run, step, y, scale, bias, error) : status;
 }
 
 template <typename T, int M>
@@ -271,7 +313,11 @@ static gi8_status launch(const gi8i_cuda_run *run, const gi8_step *step, gi8_err
         return GI8_OK;
     }
     if (chosen == ROUTE_LT) {
-        const gi8_status status = launch_lt(run, step, error);
+        const float *bias = lt_bias(step);
+        gi8_status status = launch_lt(run, step, bias, error);
+        if (status == GI8_ERR_UNSUPPORTED && bias != nullptr) {
+            status = launch_lt(run, step, nullptr, error);
+        }
         if (status != GI8_ERR_UNSUPPORTED) {
             return status;
         }

@@ -49,7 +49,6 @@ gi8i_cublaslt_shape lt_shape(const mixed_job *job) {
     shape.ldw = job->k;
     shape.ldx = job->ldq;
     shape.ldy = job->n;
-    shape.batch = 1;
     return shape;
 }
 
@@ -238,12 +237,6 @@ gi8_status mixed_launch(const gi8i_cuda_run *run, const gi8_step *step, gi8_erro
     return launch_both(run, nullptr, step, error);
 }
 
-bool overlap(const void *a, size_t a_bytes, const void *b, size_t b_bytes) {
-    uintptr_t first = reinterpret_cast<uintptr_t>(a);
-    uintptr_t second = reinterpret_cast<uintptr_t>(b);
-    return first < second + b_bytes && second < first + a_bytes;
-}
-
 /* gemv_s8 has registers to normalize one row, and reads what the norm reads while it writes the
  * product, for which the planner may have taken memory that nobody needs behind the norm. */
 bool norm_fits(const gi8i_cuda_run *run, const gi8_step *norm, const gi8_step *step) {
@@ -260,10 +253,19 @@ bool norm_fits(const gi8i_cuda_run *run, const gi8_step *norm, const gi8_step *s
     bool apart = job.m == 1;
     for (int i = 0; i < 3; i++) {
         const gi8_tensor *src = norm->node->src[i];
-        apart = apart && (src == nullptr || !overlap(norm->src[i], gi8_nbytes(src), step->dst,
-                                                     gi8_nbytes(step->node)));
+        apart = apart && (src == nullptr || !gi8i_overlap(norm->src[i], gi8_nbytes(src), step->dst,
+                                                          gi8_nbytes(step->node)));
     }
     return apart;
+}
+
+int64_t norm_group_length(const gi8i_cuda_run *run, const gi8_step *steps, int64_t n) {
+    return n >= 2 && norm_fits(run, steps, steps + 1) ? 2 : 1;
+}
+
+gi8_status norm_group_launch(const gi8i_cuda_run *run, const gi8_step *steps, int64_t,
+                             gi8_error *error) {
+    return launch_both(run, steps, steps + 1, error);
 }
 
 } // namespace
@@ -274,4 +276,5 @@ static_assert((GI8I_ROW_QUANT_MASK_WORDS + 1 + GI8I_GEMM_S8_COUNTERS) * 4 <= GI8
 extern "C" const gi8i_cuda_op gi8i_cuda_op_mul_mat_int8_mixed = {
     nullptr, mixed_scratch_bytes, mixed_prepare, mixed_launch};
 
-extern "C" const gi8i_cuda_pair gi8i_cuda_layer_norm_int8 = {norm_fits, launch_both};
+extern "C" const gi8i_cuda_group gi8i_cuda_layer_norm_int8 = {norm_group_length,
+                                                                norm_group_launch};

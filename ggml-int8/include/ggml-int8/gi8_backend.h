@@ -75,7 +75,8 @@ GI8_API gi8_status gi8_tensor_read(const gi8_tensor *t, size_t offset, void *dat
  * bias, an activation, the addition of a residual. A node is fused where it is an activation or a
  * sum of F32, the only reader of a result that is no output, and where what is added, of the
  * same shape or a row of ne[0], is there when the step runs. Of the terms of a sum that is so for
- * the one computed last. Fusing changes no bit of a result, but which of two NaN it is.
+ * the one computed last. Fusing changes no bit of a result, but which of two NaN it is, and, where
+ * cuBLASLt adds the bias of a float product on a GPU, how that product is summed and rounded.
  */
 
 typedef struct gi8_plan_params {

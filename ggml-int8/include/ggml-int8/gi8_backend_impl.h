@@ -18,7 +18,7 @@ typedef struct gi8_fused {
  * first element of node->src[i] (views resolved), NULL where that source is absent. `dst` takes the
  * result of the last fused node, where there is one; it may be the memory of a fused ADD's other
  * source, element for element, and then no source of `node` lies there. Each fused node rounds as
- * it would on its own, so that fusing changes no bit. */
+ * it would on its own, so that fusing changes no bit (but see gi8_backend.h). */
 typedef struct gi8_step {
     const gi8_tensor *node;
     void *dst;
