@@ -61,18 +61,20 @@ typedef struct gi8i_cuda_op {
 #undef GI8_VIEW_OP
 #undef GI8_OP
 
-/* Two operations that one launch can compute: a step, and the one right behind it. */
-typedef struct gi8i_cuda_pair {
-    /* True where launch() can. Steps of other operations are none. */
-    bool (*fits)(const gi8i_cuda_run *run, const gi8_step *first, const gi8_step *second);
+/* Operations that one launch can compute: a step, and some right behind it. */
+typedef struct gi8i_cuda_group {
+    /* How many of the plan's last `n` steps, from the first of them on, launch() computes; 1 where
+     * there is nothing to gain. */
+    int64_t (*length)(const gi8i_cuda_run *run, const gi8_step *steps, int64_t n);
 
-    /* In place of the launches of the two, after prepare() of the second, whose scratch it uses.
-     * Both results are written, with the same bits. */
-    gi8_status (*launch)(const gi8i_cuda_run *run, const gi8_step *first, const gi8_step *second,
+    /* In place of the launches of these steps, after prepare() of the last, whose scratch it uses;
+     * `n` as above. All results that somebody may read are written, with the same bits. */
+    gi8_status (*launch)(const gi8i_cuda_run *run, const gi8_step *steps, int64_t n,
                          gi8_error *error);
-} gi8i_cuda_pair;
+} gi8i_cuda_group;
 
-extern const gi8i_cuda_pair gi8i_cuda_layer_norm_int8; /* the norm of x, mul_mat_int8_mixed of x */
+extern const gi8i_cuda_group gi8i_cuda_layer_norm_int8; /* the norm of x, mul_mat_int8_mixed of x */
+extern const gi8i_cuda_group gi8i_cuda_rope_kv_store;   /* rope and kv_store, in any order */
 
 /* GI8_OK, or GI8_ERR_MEMORY for cudaErrorMemoryAllocation and GI8_ERR_DEVICE for the rest, with
  * `what` and CUDA's own words. Clears the runtime's last error. */

@@ -43,7 +43,13 @@ static gi8_status name_step(const gi8_step *step, gi8_status result, const gi8_e
 
 /* ---- launching ------------------------------------------------------------------------------- */
 
-/* Step `i`, with the one before it where that one has no kernel of its own. */
+/* The steps that may begin with `first` and be computed in one launch. */
+static const gi8i_cuda_group *group_of(const gi8_step *first) {
+    return first->node->op == GI8_OP_LAYER_NORM ? &gi8i_cuda_layer_norm_int8
+                                                : &gi8i_cuda_rope_kv_store;
+}
+
+/* Step `i`, with those right before it that have no kernel of their own. */
 static gi8_status launch_step(const gi8i_cuda_run *run, const gi8_plan_view *plan, int64_t i,
                               gi8_error *error) {
     const gi8_step *step = &plan->steps[i];
@@ -53,8 +59,13 @@ static gi8_status launch_step(const gi8i_cuda_run *run, const gi8_plan_view *pla
     }
     gi8_error inner = GI8_ERROR_INIT;
     gi8_status status = GI8_OK;
-    if (i > 0 && step[-1].kernel == NULL) {
-        status = gi8i_cuda_layer_norm_int8.launch(run, step - 1, step, &inner);
+    int64_t first = i;
+    while (first > 0 && plan->steps[first - 1].kernel == NULL) {
+        first--;
+    }
+    if (first < i) {
+        const gi8_step *steps = &plan->steps[first];
+        status = group_of(steps)->launch(run, steps, plan->n_steps - first, &inner);
     } else {
         status = op->launch(run, step, &inner);
     }
@@ -235,14 +246,16 @@ static gi8_status prepare_steps(const gi8i_cuda_backend *cuda, const gi8_plan_vi
     return status == GI8_OK ? finished : status;
 }
 
-/* Takes the kernel of those steps that are launched with the one behind them. */
-static void pair_steps(gi8_plan_view *plan) {
+/* Takes the kernel of those steps that are launched with one behind them. */
+static void group_steps(gi8_plan_view *plan) {
     const plan_data *data = plan->backend_data;
-    for (int64_t i = 1; i < plan->n_steps; i++) {
-        gi8_step *first = &plan->steps[i - 1];
-        if (gi8i_cuda_layer_norm_int8.fits(&data->run, first, &plan->steps[i])) {
-            first->kernel = NULL;
+    for (int64_t i = 0; i < plan->n_steps;) {
+        gi8_step *steps = &plan->steps[i];
+        int64_t length = group_of(steps)->length(&data->run, steps, plan->n_steps - i);
+        for (int64_t j = 0; j < length - 1; j++) {
+            steps[j].kernel = NULL;
         }
+        i += length;
     }
 }
 
@@ -262,7 +275,7 @@ gi8_status gi8i_cuda_plan_prepare(gi8_backend *backend, gi8_plan_view *plan, gi8
     if (status == GI8_OK) {
         pthread_mutex_lock(&cuda->turn);
         status = prepare_steps(cuda, plan, error);
-        pair_steps(plan);
+        group_steps(plan);
         if (status == GI8_OK && !cuda->no_graphs && plan->n_steps > 0) {
             capture_or_say_why_not(cuda, plan);
         }

@@ -14,12 +14,11 @@ set(GI8_CUDA_SOURCES
   ops/cont.cu
   ops/cpy.cu
   ops/get_rows.cu
-  ops/kv_store.cu
   ops/layer_norm.cu
   ops/mul.cu
   ops/mul_mat.cu
   ops/mul_mat_int8_mixed.cu
-  ops/rope.cu
+  ops/rope_kv_store.cu
   ops/scale.cu
   ops/soft_max.cu
 )

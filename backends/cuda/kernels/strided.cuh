@@ -68,6 +68,13 @@ static inline gi8i_rows_at gi8i_rows_at_of(const gi8_tensor *t, void *data, cons
     return r;
 }
 
+/* True where two ranges of memory have a byte in common. */
+static inline bool gi8i_overlap(const void *a, size_t a_bytes, const void *b, size_t b_bytes) {
+    uintptr_t first = reinterpret_cast<uintptr_t>(a);
+    uintptr_t second = reinterpret_cast<uintptr_t>(b);
+    return a_bytes > 0 && b_bytes > 0 && first < second + b_bytes && second < first + a_bytes;
+}
+
 template <typename T> static __device__ inline T *gi8i_row_of(const gi8i_rows_at &r, int64_t row) {
     return reinterpret_cast<T *>(r.data + gi8i_row_at(r.at, row));
 }
