@@ -43,12 +43,11 @@ static gi8_tensor *norm(gi8_context *ctx, gi8_tensor *x) {
 }
 
 /* As models/gptneox builds it. */
-static gi8_tensor *layer(gi8_context *ctx, const layer_case *c, gi8_tensor *x, gi8_tensor *k_cache,
-                         gi8_tensor *v_cache) {
+static gi8_tensor *layer(gi8_context *ctx, const layer_case *c, gi8_tensor *x,
+                         gi8_tensor *positions, gi8_tensor *k_cache, gi8_tensor *v_cache) {
     const int64_t e = SIZE / HEADS;
     const size_t part = (size_t)e * sizeof(float);
     const size_t row = 3 * SIZE * sizeof(float);
-    gi8_tensor *positions = gi8_new_tensor_1d(ctx, GI8_TYPE_I32, c->n_tokens);
     gi8_tensor *sequences = gi8_new_tensor_1d(ctx, GI8_TYPE_I32, c->n_tokens);
     const gi8_rope_params rope = {8, 10000.0f, 1.0f};
     gi8_tensor *qkv = linear(ctx, c, 3 * SIZE, norm(ctx, x));
@@ -78,7 +77,8 @@ static unsigned long launches_of(const layer_case *c) {
         assert_int_equal(gi8_buffer_bind(buffers[i], caches[i], 0, &error), GI8_OK);
     }
     gi8_tensor *x = gi8_new_tensor_2d(ctx, GI8_TYPE_F32, SIZE, c->n_tokens);
-    gi8_tensor *y = layer(ctx, c, x, caches[0], caches[1]);
+    gi8_tensor *positions = gi8_new_tensor_1d(ctx, GI8_TYPE_I32, c->n_tokens);
+    gi8_tensor *y = layer(ctx, c, x, positions, caches[0], caches[1]);
     if (y == NULL) {
         fail_msg("%s", gi8_context_message(ctx));
     }
@@ -89,6 +89,10 @@ static unsigned long launches_of(const layer_case *c) {
     gi8_plan *plan = gi8_plan_create(backend, graph, NULL, &error);
     if (plan == NULL) {
         fail_msg("%s", error.message);
+    }
+    for (int32_t t = 0; t < c->n_tokens; t++) { /* no two tokens at one place of the cache */
+        const size_t at = (size_t)t * sizeof t;
+        assert_int_equal(gi8_plan_write(plan, positions, at, &t, sizeof t, &error), GI8_OK);
     }
     assert_int_equal(gi8emu_calls("cublasLtMatmul"), by_cublas);
     const unsigned long launches = gi8emu_calls("cudaLaunchKernelExC") - before;

@@ -3,6 +3,12 @@
  *   decode    F16 cache, head sizes of SIZES, at most DECODE_TOKENS tokens: fp32, the keys split
  *   prefill   the same with more tokens: tensor cores, q and the weights rounded to fp16
  *   any       all else: F32 caches, other head sizes, memory that 16-byte loads do not reach: fp32
+ *
+ * Which tokens are of which sequence lies in device memory, and is not known when this is decided.
+ * More than DECODE_TOKENS sequences that decode a token each are taken for a prompt, then: its
+ * kernel gives them to different blocks, of which so many sequences and their heads make enough
+ * without a split of the keys. Prompts in the kernel for decoding would read all keys again for
+ * each token.
  */
 #include "../kernels/attention_prefill.cuh"
 #include "../launch.cuh"
