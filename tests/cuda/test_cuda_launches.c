@@ -1,5 +1,5 @@
-/* test_cuda_launches.c - how many kernels a layer of a transformer takes. Each launch has a latency,
- * and little else happens while one token is decoded: a step that is no longer computed together
+/* test_cuda_launches.c - how many kernels a layer of a transformer takes. Each has a latency, and
+ * while one token is decoded little else takes time: a step that is no longer computed together
  * with its neighbours shows here. Of the emulation only, which counts. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -58,6 +58,7 @@ typedef enum twist {
     OTHER_TYPE,      /* of the cache of the values */
     OTHER_SIZE,      /* of the heads of the values */
     SAME_CACHE,
+    EMPTY_CACHE, /* of the values */
     FOURTH           /* one more tensor that is turned */
 } twist;
 
@@ -89,9 +90,10 @@ static void must(gi8_status status, const gi8_error *error) {
     }
 }
 
-static gi8_tensor *make_cache(run *r, int number, gi8_type type, int64_t d, int64_t heads) {
+static gi8_tensor *make_cache(run *r, int number, gi8_type type, int64_t d, int64_t heads,
+                              int64_t n_positions) {
     gi8_error error = GI8_ERROR_INIT;
-    gi8_tensor *t = gi8_new_tensor_4d(r->ctx, type, d, MAX_TOKENS, heads, 2);
+    gi8_tensor *t = gi8_new_tensor_4d(r->ctx, type, d, n_positions, heads, 2);
     r->buffers[number] = gi8_buffer_create(r->backend, gi8_buffer_space(t), &error);
     must(error.status, &error);
     must(gi8_buffer_bind(r->buffers[number], t, 0, &error), &error);
@@ -120,13 +122,13 @@ static void build(run *r, const store_case *c) {
     r->positions = gi8_new_tensor_1d(ctx, GI8_TYPE_I32, c->n_tokens);
     r->others = gi8_new_tensor_1d(ctx, GI8_TYPE_I32, c->n_tokens);
     r->sequences = gi8_new_tensor_1d(ctx, GI8_TYPE_I32, c->n_tokens);
-    r->k_cache = make_cache(r, 0, c->type, c->d, c->kv_heads);
-    r->second_cache = make_cache(r, 1, c->type, c->d, c->kv_heads);
+    r->k_cache = make_cache(r, 0, c->type, c->d, c->kv_heads, MAX_TOKENS);
+    r->second_cache = make_cache(r, 1, c->type, c->d, c->kv_heads, MAX_TOKENS);
     const gi8_type other = c->type == GI8_TYPE_F16 ? GI8_TYPE_F32 : GI8_TYPE_F16;
     r->v_cache = c->twist == SAME_CACHE
                      ? r->k_cache
                      : make_cache(r, 2, c->twist == OTHER_TYPE ? other : c->type, v_d,
-                                  c->kv_heads);
+                                  c->kv_heads, c->twist == EMPTY_CACHE ? 0 : MAX_TOKENS);
 
     /* One more operation before, so that the memory of qkv is a result's. */
     gi8_tensor *qkv = gi8_scale(ctx, r->qkv, 1.0f);
@@ -308,6 +310,7 @@ static const store_case cases[] = {
     {"other type", true, 32, 8, 4, 4, 6, F16, OTHER_TYPE, 2, 2},
     {"other size", true, 32, 8, 4, 4, 6, F16, OTHER_SIZE, 2, 2},
     {"the same cache", true, 32, 8, 4, 4, 6, F16, SAME_CACHE, 2, 2},
+    {"an empty cache", true, 32, 8, 4, 4, 6, F16, EMPTY_CACHE, 1, 2},
     {"a fourth tensor", false, 32, 8, 4, 4, 6, F16, FOURTH, 2, 2},
     /* each turned in two launches */
     {"many pairs", true, 520, 518, 2, 2, 3, F32, PLAIN, 5, 2},

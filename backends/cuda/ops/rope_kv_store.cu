@@ -87,6 +87,11 @@ bool is_apart(const rope_job *job, const gi8_step *step, int set) {
     return true;
 }
 
+/* True where there is nothing to turn, or nothing or no place to store. */
+bool is_empty(const gi8_step *step) {
+    return gi8_nelements(step->node->src[look_at(step).x]) == 0 || gi8_nelements(step->node) == 0;
+}
+
 /* True where the launch that computes the job can compute the step as well. */
 bool joins(const rope_job *job, const gi8_step *step) {
     const rope_step s = look_at(step);
@@ -97,7 +102,7 @@ bool joins(const rope_job *job, const gi8_step *step) {
     const gi8_tensor *x = step->node->src[s.x];
     const gi8i_strided &rows = job->args.sets[0].x.at;
     const int set = set_of(job, step);
-    if (set == GI8I_ROPE_SETS || gi8_nelements(x) == 0 || x->ne[0] != rows.ne[0] ||
+    if (set == GI8I_ROPE_SETS || is_empty(step) || x->ne[0] != rows.ne[0] ||
         x->ne[2] != rows.ne[2]) {
         return false;
     }
@@ -193,7 +198,7 @@ int64_t collect(rope_job *job, const gi8_step *steps, int64_t n) {
 
 int64_t length(const gi8i_cuda_run *, const gi8_step *steps, int64_t n) {
     const rope_step first = look_at(steps);
-    if ((!first.turns && !first.stores) || gi8_nelements(steps->node->src[first.x]) == 0) {
+    if ((!first.turns && !first.stores) || is_empty(steps)) {
         return 1;
     }
     rope_job job;
