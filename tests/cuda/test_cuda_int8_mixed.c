@@ -26,6 +26,7 @@ typedef struct problem {
     gi8_outliers mode;
     gi8_type x_type, out_type;
     int bias_type; /* a gi8_type, or -1 for none */
+    int64_t w_shift; /* codes before the first */
     int64_t gap;   /* elements between rows of x */
     int64_t first_row, rows; /* of x that the graph multiplies; rows 0: all */
     int8_t *codes;
@@ -93,10 +94,24 @@ static gi8_tensor *float_input(cuda_case *c, gi8_type type, int64_t ne0, int64_t
     return t;
 }
 
+/* The codes, or a view of them behind p->w_shift others. */
+static gi8_tensor *codes_input(cuda_case *c, const problem *p) {
+    const size_t shift = (size_t)p->w_shift;
+    const size_t size = (size_t)(p->k * p->n);
+    int8_t *values = malloc(shift + size + 1);
+    assert_non_null(values);
+    memset(values, 99, shift);
+    memcpy(values + shift, p->codes, size);
+    gi8_tensor *t = cuda_input(c, GI8_TYPE_I8, (int64_t[]){(int64_t)(shift + size), 1, 1, 1},
+                               values);
+    free(values);
+    return gi8_view_2d(c->ctx, t, p->k, p->n, (size_t)p->k, shift);
+}
+
 static gi8_tensor *build(cuda_case *c, const void *arg) {
     const problem *p = arg;
     int64_t rows = p->rows > 0 ? p->rows : p->m;
-    gi8_tensor *codes = cuda_input(c, GI8_TYPE_I8, (int64_t[]){p->k, p->n, 1, 1}, p->codes);
+    gi8_tensor *codes = codes_input(c, p);
     gi8_tensor *absmax = float_input(c, GI8_TYPE_F32, p->n, 1, p->absmax);
     gi8_tensor *bias = NULL;
     if (p->bias_type >= 0) {
@@ -246,8 +261,9 @@ static void check(problem *p) {
 
 static const float thresholds[] = {6.0f, 2.0f, 0.0f, -1.0f};
 
-/* Each path: up to 4 rows, more, more than 128 with K for cuBLASLt, and K that is no multiple of
- * 16; weights of one block and of many, K in one and in many steps. */
+/* Each path: up to 4 rows, more, more than 128 with K for cuBLASLt; K that is no multiple of 16,
+ * and weights at an address that is none; weights of one block and of many, K in one and in many
+ * steps. */
 static void test_shapes(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(161);
@@ -264,6 +280,7 @@ static void test_shapes(void **state) {
                 p.mode = (gi8_outliers)mode;
                 p.threshold = thresholds[t];
                 p.bias_type = t % 2 == 0 ? GI8_TYPE_F32 : -1;
+                p.w_shift = t == 1 ? 1 + (int64_t)i % 15 : 0;
                 plant_outliers(&rng, &p, 1 + (int64_t)i * 7, mode == 0);
                 check(&p);
                 free_problem(&p);
@@ -276,8 +293,9 @@ static void test_shapes(void **state) {
 static void test_many_rows(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(162);
-    static const int64_t shapes[][3] = {{8192, 20, 130}, {8192, 22, 131}, {2048, 136, 130}};
-    for (int i = 0; i < 3; i++) {
+    static const int64_t shapes[][3] = {{8192, 20, 130}, {8192, 22, 131}, {2048, 136, 130},
+                                        {8197, 20, 130}};
+    for (int i = 0; i < 4; i++) {
         problem p = make_problem(&rng, shapes[i][0], shapes[i][1], shapes[i][2]);
         p.mode = (gi8_outliers)(i % 2);
         p.bias_type = GI8_TYPE_F16;

@@ -1,7 +1,5 @@
 /* dequant_epilogue.cuh - from sums in memory to the result of LLM.int8(): scales, outlier columns,
- * bias and fused nodes in one pass. The same kernel can compute the sums by itself, byte by byte,
- * for shapes that no other kernel takes: correct for every K, N, M and address, and slow.
- */
+ * bias and fused nodes in one pass. */
 #ifndef GI8I_CUDA_DEQUANT_EPILOGUE_CUH
 #define GI8I_CUDA_DEQUANT_EPILOGUE_CUH
 
@@ -11,7 +9,7 @@
 #include "launch.cuh"
 
 typedef struct gi8i_dequant_args {
-    const int32_t *acc; /* [N, M] contiguous; NULL: computed here */
+    const int32_t *acc; /* [N, M] contiguous */
     const int8_t *w;    /* [K, N] contiguous */
     int64_t k, n, m;
     gi8i_epilogue epilogue;
@@ -23,53 +21,9 @@ namespace {
 constexpr int DEQUANT_N = 128;
 constexpr int DEQUANT_M = 64;
 constexpr int DEQUANT_THREADS = 256;
-constexpr int DEQUANT_STEP = 32; /* outlier columns, or units of four codes, in shared memory */
+constexpr int DEQUANT_STEP = 32; /* outlier columns in shared memory */
 constexpr int DEQUANT_W_ROW = DEQUANT_N + 4; /* words between rows there: fewer bank conflicts */
 constexpr int DEQUANT_X_ROW = DEQUANT_M + 4;
-
-/* Codes k to k + 3 of a row of length `end`, zeros behind it, from any address. */
-__device__ inline uint32_t four_bytes(const int8_t *row, int64_t k, int64_t end) {
-    uint32_t four = 0;
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        if (k + i < end) {
-            four |= static_cast<uint32_t>(static_cast<uint8_t>(row[k + i])) << (8 * i);
-        }
-    }
-    return four;
-}
-
-/* acc += the products of 4 * DEQUANT_STEP codes from k on. */
-__device__ inline void add_codes(const gi8i_dequant_args &args, int64_t n0, int64_t m0, int64_t k,
-                                 uint32_t *w_words, uint32_t *x_words, int32_t acc[8][4]) {
-    int tn = threadIdx.x % 32 * 4;
-    int tm = threadIdx.x / 32 * 8;
-    int step = threadIdx.x % DEQUANT_STEP;
-    for (int i = threadIdx.x / DEQUANT_STEP; i < DEQUANT_N; i += DEQUANT_THREADS / DEQUANT_STEP) {
-        int64_t n = n0 + i;
-        w_words[step * DEQUANT_W_ROW + i] =
-            n < args.n ? four_bytes(args.w + n * args.k, k + 4 * step, args.k) : 0;
-    }
-    for (int i = threadIdx.x / DEQUANT_STEP; i < DEQUANT_M; i += DEQUANT_THREADS / DEQUANT_STEP) {
-        int64_t m = m0 + i;
-        const gi8i_epilogue &e = args.epilogue;
-        x_words[step * DEQUANT_X_ROW + i] =
-            m < args.m ? four_bytes(e.q + m * e.ldq, k + 4 * step, args.k) : 0;
-    }
-    __syncthreads();
-    for (int s = 0; s < DEQUANT_STEP; s++) {
-        const uint32_t *w = w_words + s * DEQUANT_W_ROW + tn;
-        const uint32_t *x = x_words + s * DEQUANT_X_ROW + tm;
-#pragma unroll
-        for (int j = 0; j < 8; j++) {
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                acc[j][i] = __dp4a(static_cast<int>(w[i]), static_cast<int>(x[j]), acc[j][i]);
-            }
-        }
-    }
-    __syncthreads();
-}
 
 /* out += the products of up to DEQUANT_STEP outlier columns from list entry `first` on. */
 __device__ inline void add_outliers(const gi8i_dequant_args &args, int64_t n0, int64_t m0,
@@ -106,9 +60,7 @@ __device__ inline void add_outliers(const gi8i_dequant_args &args, int64_t n0, i
     __syncthreads();
 }
 
-/* COMPUTE: the sums too. `wide`: acc, absmax and F32 results are read and written four at a
- * time. */
-template <bool COMPUTE>
+/* `wide`: sums and results are read and written four at a time. */
 __global__ void __launch_bounds__(DEQUANT_THREADS)
     dequant_epilogue(gi8i_dequant_args args, bool wide) {
     GI8I_SHARED(uint4, w_shared, DEQUANT_STEP * DEQUANT_W_ROW / 4);
@@ -120,13 +72,6 @@ __global__ void __launch_bounds__(DEQUANT_THREADS)
     int64_t n = n0 + threadIdx.x % 32 * 4;
     int64_t m = m0 + threadIdx.x / 32 * 8;
 
-    int32_t acc[8][4] = {};
-    if (COMPUTE) {
-        for (int64_t k = 0; k < args.k; k += 4 * DEQUANT_STEP) {
-            add_codes(args, n0, m0, k, reinterpret_cast<uint32_t *>(w_shared),
-                      reinterpret_cast<uint32_t *>(x_shared), acc);
-        }
-    }
     float out[8][4] = {};
     int32_t n_columns = e.columns != nullptr ? *e.n_columns : 0;
     for (int32_t first = 0; first < n_columns; first += DEQUANT_STEP) {
@@ -149,22 +94,19 @@ __global__ void __launch_bounds__(DEQUANT_THREADS)
         if (m + j >= args.m) {
             break;
         }
-        if (!COMPUTE && wide) {
-            int4 four = *reinterpret_cast<const int4 *>(args.acc + (m + j) * args.n + n);
-            acc[j][0] = four.x;
-            acc[j][1] = four.y;
-            acc[j][2] = four.z;
-            acc[j][3] = four.w;
+        const int32_t *acc = args.acc + (m + j) * args.n + n;
+        int4 four = {};
+        if (wide) {
+            four = *reinterpret_cast<const int4 *>(acc);
         }
+        int32_t sums[4] = {four.x, four.y, four.z, four.w};
         float row_scale = e.row_scale[m + j];
         gi8i_four<float> y = {};
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             if (n + i < args.n) {
-                if (!COMPUTE && !wide) {
-                    acc[j][i] = args.acc[(m + j) * args.n + n + i];
-                }
-                y.v[i] = gi8i_finish_int8(acc[j][i], out[j][i], row_scale, scale[i], bias[i]);
+                sums[i] = wide ? sums[i] : acc[i];
+                y.v[i] = gi8i_finish_int8(sums[i], out[j][i], row_scale, scale[i], bias[i]);
             }
         }
         gi8i_store_row_four(e.out, m + j, n, args.n, wide, y);
@@ -188,12 +130,8 @@ static inline gi8_status gi8i_dequant_epilogue(const gi8i_cuda_run *run,
     dim3 block(DEQUANT_THREADS);
     bool wide = args->n % 4 == 0 && reinterpret_cast<uintptr_t>(args->acc) % 16 == 0 &&
                 gi8i_output_is_wide(args->epilogue.out);
-    if (args->acc == nullptr) {
-        return gi8i_launch("mul_mat_int8_mixed for any shape", dequant_epilogue<true>, grid, block,
-                           0, run->stream, error, *args, wide);
-    }
-    return gi8i_launch("dequant_epilogue", dequant_epilogue<false>, grid, block, 0, run->stream,
-                       error, *args, wide);
+    return gi8i_launch("dequant_epilogue", dequant_epilogue, grid, block, 0, run->stream, error,
+                       *args, wide);
 }
 
 #endif

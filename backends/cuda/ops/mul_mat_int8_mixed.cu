@@ -1,8 +1,11 @@
 /* mul_mat_int8_mixed.cu - LLM.int8(): which kernels compute a step. src: codes, absmax, bias or
  * NULL, x. docs/int8-semantics.md; column mode with the residual identity
- * (kernels/epilogue.cuh). */
+ * (kernels/epilogue.cuh). The kernels want rows of weights at multiples of 16 bytes, as
+ * all known models have them; others are copied to such rows, with zeros behind each, at each
+ * use. */
 #include "cublaslt.h"
 #include "kernels/dequant_epilogue.cuh"
+#include "kernels/each_unit.cuh"
 #include "kernels/gemm_s8.cuh"
 #include "kernels/gemv_s8.cuh"
 #include "kernels/layer_norm_quant.cuh"
@@ -11,19 +14,19 @@
 namespace {
 
 typedef enum mixed_path {
-    PATH_GEMV,     /* gemv_s8 alone */
-    PATH_GEMM,     /* row_quant, gemm_s8 */
-    PATH_CUBLASLT, /* row_quant, cuBLASLt to int32, dequant_epilogue */
-    PATH_ANY       /* row_quant, dequant_epilogue with sums of its own */
+    PATH_GEMV,    /* gemv_s8 alone */
+    PATH_GEMM,    /* row_quant, gemm_s8 */
+    PATH_CUBLASLT /* row_quant, cuBLASLt to int32, dequant_epilogue */
 } mixed_path;
 
 typedef struct mixed_job {
     mixed_path path;
     gi8i_gemv_shape gemv;
     int64_t k, n, m;
-    int64_t ldq;
+    int64_t ldq; /* k, rounded up to a multiple of 16 */
     gi8_int8_params params;
     /* Scratch, but for PATH_GEMV. */
+    int8_t *w;          /* [ldq, N]: the weights, where they do not lie in rows of ldq; or NULL */
     int8_t *q;          /* [ldq, M] */
     float *row_scale;   /* [M] */
     int32_t *columns;   /* [K] */
@@ -43,21 +46,18 @@ bool detour_pays(const gi8i_cuda_device *device, int64_t k, int64_t m) {
 gi8i_cublaslt_shape lt_shape(const mixed_job *job) {
     gi8i_cublaslt_shape shape = {};
     shape.type = GI8_TYPE_I8;
-    shape.k = job->k;
+    shape.k = job->ldq;
     shape.n = job->n;
     shape.m = job->m;
-    shape.ldw = job->k;
+    shape.ldw = job->ldq;
     shape.ldx = job->ldq;
     shape.ldy = job->n;
     return shape;
 }
 
-/* `w`: where the codes lie. */
-mixed_path choose_path(const gi8i_cuda_device *device, mixed_job *job, const void *w) {
-    if (job->k % 16 != 0 || reinterpret_cast<uintptr_t>(w) % 16 != 0) {
-        return PATH_ANY;
-    }
-    if (gi8i_gemv_s8_shape(device, job->k, job->n, job->m, &job->gemv)) {
+/* `pad`: the weights are to be copied to aligned rows. */
+mixed_path choose_path(const gi8i_cuda_device *device, mixed_job *job, bool pad) {
+    if (!pad && gi8i_gemv_s8_shape(device, job->k, job->n, job->m, &job->gemv)) {
         return PATH_GEMV;
     }
     gi8i_cublaslt_shape shape = lt_shape(job);
@@ -92,8 +92,12 @@ mixed_job make_job(const gi8i_cuda_run *run, const gi8_step *step, void *scratch
     job.n = node->ne[0];
     job.m = gi8_nrows(node->src[3]);
     job.ldq = gi8i_div_up<int64_t>(job.k, 16) * 16;
-    job.path = choose_path(run->device, &job, step->src[0]);
+    const bool pad = job.k != job.ldq || reinterpret_cast<uintptr_t>(step->src[0]) % 16 != 0;
+    job.path = choose_path(run->device, &job, pad);
     scratch_layout l = {reinterpret_cast<uintptr_t>(scratch), 0};
+    if (pad) {
+        job.w = static_cast<int8_t *>(take(&l, job.ldq, job.n));
+    }
     if (job.path != PATH_GEMV) {
         job.q = static_cast<int8_t *>(take(&l, job.ldq, job.m));
         job.row_scale = static_cast<float *>(take(&l, job.m, 4));
@@ -105,7 +109,7 @@ mixed_job make_job(const gi8i_cuda_run *run, const gi8_step *step, void *scratch
         bool fits = !__builtin_mul_overflow(job.n, static_cast<int64_t>(4), &row);
         job.sums = take(&l, job.m, fits ? row : INT64_MAX);
     } else if (job.path == PATH_GEMM) {
-        size_t size = gi8i_gemm_s8_scratch_bytes(run->device, job.k, job.n, job.m);
+        size_t size = gi8i_gemm_s8_scratch_bytes(run->device, job.ldq, job.n, job.m);
         job.sums = size > 0 ? take(&l, static_cast<int64_t>(size), 1) : nullptr;
     }
     *bytes = l.used;
@@ -125,8 +129,9 @@ gi8_status mixed_prepare(const gi8i_cuda_run *run, const gi8_step *step, gi8_err
         return GI8_OK;
     }
     gi8i_cublaslt_shape shape = lt_shape(&job);
-    gi8_status status = gi8i_cublaslt_prepare(run->lt, &shape, step->src[0], job.q, nullptr,
-                                              job.sums, run->stream, error);
+    const void *w = job.w != nullptr ? job.w : step->src[0];
+    gi8_status status = gi8i_cublaslt_prepare(run->lt, &shape, w, job.q, nullptr, job.sums,
+                                              run->stream, error);
     return status == GI8_ERR_UNSUPPORTED ? GI8_OK : status; /* mixed_launch() does without */
 }
 
@@ -187,7 +192,7 @@ gi8_status launch_gemm(const gi8i_cuda_run *run, const mixed_job *job, const gi8
                        const int8_t *w, gi8_error *error) {
     gi8i_gemm_s8_args args = {};
     args.w = w;
-    args.k = job->k;
+    args.k = job->ldq;
     args.n = job->n;
     args.m = job->m;
     args.epilogue = e;
@@ -197,6 +202,35 @@ gi8_status launch_gemm(const gi8i_cuda_run *run, const mixed_job *job, const gi8
                     GI8I_GEMM_S8_COUNTERS;
     return gi8i_gemm_s8(run, &args, error);
 }
+
+/* Rows of k codes at any address to rows of ldw, a multiple of 4, with zeros behind each. */
+struct pad_rows {
+    const int8_t *w;
+    int64_t k;
+    int8_t *to;
+    int64_t ldw;
+
+    struct place {
+        const int8_t *from;
+        uint32_t *to;
+    };
+
+    __device__ place begin(int64_t row) const {
+        return {w + row * k, reinterpret_cast<uint32_t *>(to + row * ldw)};
+    }
+
+    __device__ void unit(const place &p, int64_t unit) const {
+        uint32_t four = 0;
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            if (4 * unit + i < k) {
+                const uint8_t code = static_cast<uint8_t>(p.from[4 * unit + i]);
+                four |= static_cast<uint32_t>(code) << (8 * i);
+            }
+        }
+        p.to[unit] = four;
+    }
+};
 
 gi8_status launch_both(const gi8i_cuda_run *run, const gi8_step *norm, const gi8_step *step,
                        gi8_error *error) {
@@ -208,6 +242,11 @@ gi8_status launch_both(const gi8i_cuda_run *run, const gi8_step *norm, const gi8
         return launch_gemv(run, &job, norm, e, w, error);
     }
     gi8_status status = launch_row_quant(run, &job, norm, e, error);
+    if (status == GI8_OK && job.w != nullptr) {
+        const pad_rows pad = {w, job.k, job.w, job.ldq};
+        status = gi8i_launch_each_unit("pad_rows", run, pad, job.n, job.ldq / 4, error);
+        w = job.w;
+    }
     if (status == GI8_OK && job.path == PATH_GEMM) {
         return launch_gemm(run, &job, e, w, error);
     }
@@ -226,7 +265,7 @@ gi8_status launch_both(const gi8i_cuda_run *run, const gi8_step *norm, const gi8
     gi8i_dequant_args args = {};
     args.acc = static_cast<const int32_t *>(job.sums);
     args.w = w;
-    args.k = job.k;
+    args.k = job.ldq;
     args.n = job.n;
     args.m = job.m;
     args.epilogue = e;
