@@ -12,6 +12,7 @@ typedef struct plan_data {
     gi8i_cuda_run run;
     cudaGraphExec_t graph; /* NULL: step by step */
     int64_t columns;       /* of all int8 products, for gi8_outlier_stats */
+    int64_t counted;       /* outlier columns that the counter had after the last run */
     bool unclean;          /* a step may have stopped half-way and left its state */
 } plan_data;
 
@@ -72,18 +73,10 @@ static gi8_status launch_step(const gi8i_cuda_run *run, const gi8_plan_view *pla
     return name_step(step, status, &inner, error);
 }
 
-/* The counter of outlier columns before and after the steps of a plan that counts. */
-static gi8_status begin_count(const plan_data *data, gi8_error *error) {
-    if (data->columns == 0) {
-        return GI8_OK;
-    }
-    return gi8i_cuda_check(cudaMemsetAsync(data->run.outlier_columns, 0,
-                                           sizeof *data->run.outlier_columns, data->run.stream),
-                           "zeroing a counter", error);
-}
-
-static gi8_status end_count(const gi8i_cuda_backend *cuda, const plan_data *data,
-                            gi8_error *error) {
+/* Reads the counter of outlier columns. It runs on from one execution to the next, since zeroing it
+ * would take as long as a small kernel. */
+static gi8_status read_count(const gi8i_cuda_backend *cuda, const plan_data *data,
+                             gi8_error *error) {
     if (data->columns == 0) {
         return GI8_OK;
     }
@@ -97,14 +90,14 @@ static gi8_status end_count(const gi8i_cuda_backend *cuda, const plan_data *data
 static gi8_status launch_all(const gi8i_cuda_backend *cuda, gi8_plan_view *plan, bool poll,
                              gi8_error *error) {
     const plan_data *data = plan->backend_data;
-    gi8_status status = begin_count(data, error);
+    gi8_status status = GI8_OK;
     for (int64_t i = 0; i < plan->n_steps && status == GI8_OK; i++) {
         status = poll ? plan->poll(plan, i) : GI8_OK;
         if (status == GI8_OK) {
             status = launch_step(&data->run, plan, i, error);
         }
     }
-    return status == GI8_OK ? end_count(cuda, data, error) : status;
+    return status == GI8_OK ? read_count(cuda, data, error) : status;
 }
 
 /* What follows a capture of `graph`: data->graph, ready to be launched. */
@@ -218,16 +211,17 @@ static gi8_status take_memory(gi8i_cuda_backend *cuda, gi8_plan_view *plan, gi8_
     return GI8_OK;
 }
 
-static gi8_status zero_state(const plan_data *data, gi8_error *error) {
-    return gi8i_cuda_check(
-        cudaMemsetAsync(data->run.state, 0, GI8I_CUDA_STATE_BYTES, data->run.stream),
-        "zeroing the state of operations", error);
+/* The state of operations, and the counter behind it. */
+static gi8_status zero_state(plan_data *data, gi8_error *error) {
+    data->counted = 0;
+    return gi8i_cuda_check(cudaMemsetAsync(data->memory, 0, SCRATCH_AT, data->run.stream),
+                           "zeroing the state of operations", error);
 }
 
 /* Lets each operation choose its algorithm. */
 static gi8_status prepare_steps(const gi8i_cuda_backend *cuda, const gi8_plan_view *plan,
                                 gi8_error *error) {
-    const plan_data *data = plan->backend_data;
+    plan_data *data = plan->backend_data;
     gi8_status status = gi8i_cuda_memory_order(cuda->memory, data->run.stream, error);
     for (int64_t i = 0; i < plan->n_steps && status == GI8_OK; i++) {
         const gi8_step *step = &plan->steps[i];
@@ -319,7 +313,11 @@ static gi8_status execute(const gi8i_cuda_backend *cuda, gi8_plan_view *plan, gi
     if (status == GI8_OK) {
         data->unclean = false;
         plan->outliers.columns += data->columns;
-        plan->outliers.outlier_columns += data->columns > 0 ? (int64_t)*cuda->outlier_columns : 0;
+    }
+    if (status == GI8_OK && data->columns > 0) {
+        int64_t before = data->counted;
+        data->counted = (int64_t)*cuda->outlier_columns;
+        plan->outliers.outlier_columns += data->counted - before;
     }
     return status;
 }
