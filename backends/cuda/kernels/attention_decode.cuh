@@ -7,6 +7,7 @@
 #define GI8I_CUDA_ATTENTION_DECODE_CUH
 
 #include "attention.cuh"
+#include "four.cuh"
 
 /* How a warp reads keys of D halves: LANES lanes share a key, each with CHUNKS times 16 bytes;
  * AHEAD keys of each lane are under way at a time. */
@@ -33,16 +34,6 @@ template <int D> struct gi8i_softmax {
     float sum;
     float y[gi8i_decode_shape<D>::CHUNKS * 8];
 };
-
-static __device__ inline void gi8i_unpack_halves(const uint4 &raw, float v[8]) {
-    const uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        v[2 * i] = __half2float(__ushort_as_half(static_cast<unsigned short>(words[i] & 0xffffu)));
-        v[2 * i + 1] =
-            __half2float(__ushort_as_half(static_cast<unsigned short>(words[i] >> 16)));
-    }
-}
 
 /* The keys of [begin, end) that are this warp's turn, AHEAD at a time a lane. Afterwards the lanes
  * of group 0 hold what the whole warp has seen. All lanes take part. */
@@ -89,7 +80,7 @@ static __device__ inline void gi8i_attend_keys(gi8i_softmax<D> &state, const flo
 #pragma unroll
             for (int c = 0; c < shape::CHUNKS; c++) {
                 float x[8];
-                gi8i_unpack_halves(keys[j][c], x);
+                gi8i_unpack(keys[j][c], x, __half());
 #pragma unroll
                 for (int i = 0; i < 8; i++) {
                     s = fmaf(q[c * 8 + i], x[i], s);
@@ -117,7 +108,7 @@ static __device__ inline void gi8i_attend_keys(gi8i_softmax<D> &state, const flo
 #pragma unroll
             for (int c = 0; c < shape::CHUNKS; c++) {
                 float x[8];
-                gi8i_unpack_halves(values[j][c], x);
+                gi8i_unpack(values[j][c], x, __half());
 #pragma unroll
                 for (int i = 0; i < 8; i++) {
                     state.y[c * 8 + i] = fmaf(w, x[i], state.y[c * 8 + i]);

@@ -2,9 +2,7 @@
 #ifndef GI8I_CUDA_COPY_CUH
 #define GI8I_CUDA_COPY_CUH
 
-#include "kernels/each_unit.cuh"
-#include "kernels/four.cuh"
-#include "kernels/strided.cuh"
+#include "kernels/unary.cuh"
 
 static __device__ inline uint8_t gi8i_convert(uint8_t v, uint8_t) { return v; }
 static __device__ inline uint16_t gi8i_convert(uint16_t v, uint16_t) { return v; }
@@ -29,24 +27,8 @@ template <typename Unit> struct gi8i_copy_rows {
     __device__ void unit(const place &p, int64_t i) const { p.to[i] = p.from[i]; }
 };
 
-/* The same with conversion. */
-template <typename From, typename To> struct gi8i_copy_converting {
-    gi8i_rows_at src, dst;
-
-    struct place {
-        const From *from;
-        To *to;
-    };
-
-    __device__ place begin(int64_t row) const {
-        return {gi8i_row_of<const From>(src, row), gi8i_row_of<To>(dst, row)};
-    }
-
-    __device__ void unit(const place &p, int64_t unit) const {
-        int64_t i = 4 * unit;
-        int64_t n = src.at.ne[0];
-        gi8i_store_four(p.to, i, n, dst.aligned, gi8i_load_four(p.from, i, n, src.aligned));
-    }
+struct gi8i_identity {
+    __device__ float operator()(float v) const { return v; }
 };
 
 /* Any strides and shapes: all elements as units of one row, in the order of the dimensions. */
@@ -102,9 +84,9 @@ static gi8_status gi8i_launch_converting_copy(const gi8i_copy *c, gi8_error *err
     if (c->n_rows == 0) {
         return gi8i_launch_elements<From, To>(c, error);
     }
-    gi8i_copy_converting<From, To> f = {c->from, c->to};
-    return gi8i_launch_each_unit(c->name, c->run, f, c->n_rows,
-                                 gi8i_div_up<int64_t>(c->from.at.ne[0], 4), error);
+    const int64_t n = c->from.at.ne[0];
+    gi8i_unary<From, To, gi8i_identity> f = {c->from, c->to, n, {}};
+    return gi8i_launch_each_unit(c->name, c->run, f, c->n_rows, gi8i_div_up<int64_t>(n, 4), error);
 }
 
 /* Elements as they are: bits of the size of one. */

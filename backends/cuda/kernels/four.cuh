@@ -1,6 +1,6 @@
-/* four.cuh - rows of F32, F16 or BF16 in units of four elements: the unit that a thread reads and
- * writes at once. Sums and results do not depend on the alignment, which decides only how memory is
- * read and written. */
+/* four.cuh - rows of F32, F16 or BF16 in units of four elements, which a thread reads and writes at
+ * once, or of 16 bytes. Sums and results do not depend on the alignment, which decides only how
+ * memory is read and written. */
 #ifndef GI8I_CUDA_FOUR_CUH
 #define GI8I_CUDA_FOUR_CUH
 
@@ -65,6 +65,33 @@ static __device__ inline void gi8i_store_four(T *row, int64_t i, int64_t n, bool
                 row[i + j] = raw.v[j];
             }
         }
+    }
+}
+
+/* The numbers in 16 bytes as fp32; the last argument says of which type. */
+static __device__ inline void gi8i_unpack(const uint4 &raw, float v[4], float) {
+    v[0] = __uint_as_float(raw.x);
+    v[1] = __uint_as_float(raw.y);
+    v[2] = __uint_as_float(raw.z);
+    v[3] = __uint_as_float(raw.w);
+}
+
+static __device__ inline void gi8i_unpack(const uint4 &raw, float v[8], __half) {
+    const uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        v[2 * i] = __half2float(__ushort_as_half(static_cast<unsigned short>(words[i] & 0xffffu)));
+        v[2 * i + 1] =
+            __half2float(__ushort_as_half(static_cast<unsigned short>(words[i] >> 16)));
+    }
+}
+
+static __device__ inline void gi8i_unpack(const uint4 &raw, float v[8], __nv_bfloat16) {
+    const uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
+#pragma unroll
+    for (int i = 0; i < 4; i++) { /* bfloat16 is the upper half of fp32 */
+        v[2 * i] = __uint_as_float(words[i] << 16);
+        v[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000u);
     }
 }
 

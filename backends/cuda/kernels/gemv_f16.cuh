@@ -15,33 +15,6 @@ enum {
     GI8I_GEMV_AHEAD = 4 /* loads of each row that a lane has under way */
 };
 
-/* The weights in 16 bytes. */
-static __device__ inline void gi8i_unpack_weights(const uint4 &raw, float v[4], float) {
-    v[0] = __uint_as_float(raw.x);
-    v[1] = __uint_as_float(raw.y);
-    v[2] = __uint_as_float(raw.z);
-    v[3] = __uint_as_float(raw.w);
-}
-
-static __device__ inline void gi8i_unpack_weights(const uint4 &raw, float v[8], __half) {
-    const uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        v[2 * i] = __half2float(__ushort_as_half(static_cast<unsigned short>(words[i] & 0xffffu)));
-        v[2 * i + 1] =
-            __half2float(__ushort_as_half(static_cast<unsigned short>(words[i] >> 16)));
-    }
-}
-
-static __device__ inline void gi8i_unpack_weights(const uint4 &raw, float v[8], __nv_bfloat16) {
-    const uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
-#pragma unroll
-    for (int i = 0; i < 4; i++) { /* bfloat16 is the upper half of fp32 */
-        v[2 * i] = __uint_as_float(words[i] << 16);
-        v[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000u);
-    }
-}
-
 /* w: rows of k at a stride of ldw elements; rows of w and of x are aligned to 16 bytes. `split`
  * warps (1, 2 or 4) share the k of a group of GI8I_GEMV_ROWS rows; a block has
  * GI8I_GEMV_WARPS / split groups. */
@@ -89,7 +62,7 @@ static __global__ void __launch_bounds__(GI8I_GEMV_THREADS, 4)
                 float v[ROWS][PER_LOAD];
 #pragma unroll
                 for (int r = 0; r < ROWS; r++) {
-                    gi8i_unpack_weights(raw[a][r], v[r], T());
+                    gi8i_unpack(raw[a][r], v[r], T());
                 }
 #pragma unroll
                 for (int m = 0; m < M; m++) {

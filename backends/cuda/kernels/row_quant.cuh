@@ -287,11 +287,4 @@ static inline gi8_status gi8i_row_quant(const gi8i_cuda_run *run, gi8i_row_quant
     }
 }
 
-/* True where each row begins at a multiple of four elements. */
-static inline bool gi8i_rows_aligned(const gi8i_rows &rows) {
-    uint64_t all = reinterpret_cast<uintptr_t>(rows.data) | static_cast<uint64_t>(rows.nb1) |
-                   static_cast<uint64_t>(rows.nb2) | static_cast<uint64_t>(rows.nb3);
-    return all % (4 * gi8_type_size(rows.type)) == 0;
-}
-
 #endif

@@ -1,4 +1,4 @@
-/* unary.cuh - elementwise functions of one tensor. */
+/* unary.cuh - elementwise functions of one tensor of floats, and conversions. */
 #ifndef GI8I_CUDA_UNARY_CUH
 #define GI8I_CUDA_UNARY_CUH
 
@@ -6,19 +6,19 @@
 #include "kernels/four.cuh"
 #include "kernels/strided.cuh"
 
-/* y = function(x); y may be the memory of x. */
-template <typename Function> struct gi8i_unary {
+/* y = function(x) in fp32; y may be the memory of x where the types are the same. */
+template <typename From, typename To, typename Function> struct gi8i_unary {
     gi8i_rows_at x, y;
     int64_t n; /* elements of a row */
     Function function;
 
     struct place {
-        const float *x;
-        float *y;
+        const From *x;
+        To *y;
     };
 
     __device__ place begin(int64_t row) const {
-        return {gi8i_row_of<const float>(x, row), gi8i_row_of<float>(y, row)};
+        return {gi8i_row_of<const From>(x, row), gi8i_row_of<To>(y, row)};
     }
 
     __device__ void unit(const place &p, int64_t unit) const {
@@ -37,7 +37,7 @@ static gi8_status gi8i_launch_unary(const char *name, const gi8i_cuda_run *run,
                                     const gi8_step *step, Function function, gi8_error *error) {
     const gi8_tensor *x = step->node->src[0];
     bool flat = gi8_is_contiguous(x);
-    gi8i_unary<Function> f = {};
+    gi8i_unary<float, float, Function> f = {};
     f.x = gi8i_rows_at_of(x, step->src[0], x, flat);
     f.y = gi8i_rows_at_of(step->node, step->dst, x, flat);
     f.n = f.x.at.ne[0];

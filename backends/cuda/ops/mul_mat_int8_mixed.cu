@@ -24,6 +24,7 @@ typedef struct mixed_job {
     gi8i_gemv_shape gemv;
     int64_t k, n, m;
     int64_t ldq; /* k, rounded up to a multiple of 16 */
+    bool x_aligned; /* each row of x begins at a multiple of four elements */
     gi8_int8_params params;
     /* Scratch, but for PATH_GEMV. */
     int8_t *w;          /* [ldq, N]: the weights, where they do not lie in rows of ldq; or NULL */
@@ -90,7 +91,10 @@ mixed_job make_job(const gi8i_cuda_run *run, const gi8_step *step, void *scratch
     job.params = *static_cast<const gi8_int8_params *>(node->params);
     job.k = node->src[0]->ne[0];
     job.n = node->ne[0];
-    job.m = gi8_nrows(node->src[3]);
+    const gi8_tensor *x = node->src[3];
+    job.m = gi8_nrows(x);
+    job.x_aligned = gi8i_rows_aligned(gi8i_strided_of(x, x), step->src[3],
+                                      4 * gi8_type_size(x->type));
     job.ldq = gi8i_div_up<int64_t>(job.k, 16) * 16;
     const bool pad = job.k != job.ldq || reinterpret_cast<uintptr_t>(step->src[0]) % 16 != 0;
     job.path = choose_path(run->device, &job, pad);
@@ -161,7 +165,7 @@ gi8_status launch_gemv(const gi8i_cuda_run *run, const mixed_job *job, const gi8
     args.k = job->k;
     args.n = job->n;
     args.m = static_cast<int>(job->m);
-    args.aligned = gi8i_rows_aligned(e.x);
+    args.aligned = job->x_aligned;
     args.decompose = job->params.threshold > 0.0f;
     args.normalize = norm != nullptr;
     if (norm != nullptr) {
@@ -175,7 +179,7 @@ gi8_status launch_row_quant(const gi8i_cuda_run *run, const mixed_job *job, cons
                             const gi8i_epilogue &e, gi8_error *error) {
     gi8i_row_quant_args args = {};
     args.x = e.x;
-    args.aligned = gi8i_rows_aligned(e.x);
+    args.aligned = job->x_aligned;
     args.k = job->k;
     args.m = job->m;
     args.threshold = e.threshold;
