@@ -24,4 +24,8 @@
 #define GI8EMU_WITH_TSAN 0
 #endif
 
+/* A function whose accesses the race detector is not to look at, nor to lose time with: none of
+ * them may be to memory that kernels share. */
+#define GI8EMU_UNWATCHED __attribute__((no_sanitize("thread")))
+
 #endif

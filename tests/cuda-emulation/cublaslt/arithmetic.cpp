@@ -7,6 +7,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "sanitizers.h"
+
 namespace gi8emu {
 
 namespace {
@@ -50,8 +52,17 @@ std::vector<float> unpack(const Matrix &x, int64_t vectors, int64_t k, bool alon
     return unpacked;
 }
 
+/* As they are, without what lies between them. */
+std::vector<signed char> unpack_integers(const Matrix &x, int64_t vectors, int64_t k) {
+    std::vector<signed char> unpacked(static_cast<size_t>(vectors * k));
+    for (int64_t v = 0; v < vectors; v++) {
+        std::memcpy(&unpacked[static_cast<size_t>(v * k)], x.at + v * x.ld, static_cast<size_t>(k));
+    }
+    return unpacked;
+}
+
 /* Four sums, so that the additions need not wait for each other. */
-float dot(const float *x, const float *y, int64_t k) {
+GI8EMU_UNWATCHED float dot(const float *x, const float *y, int64_t k) {
     double sums[4] = {0, 0, 0, 0};
     int64_t i = 0;
     for (; i + 4 <= k; i += 4) {
@@ -65,7 +76,7 @@ float dot(const float *x, const float *y, int64_t k) {
     return static_cast<float>((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
-uint32_t dot(const signed char *x, const signed char *y, int64_t k) {
+GI8EMU_UNWATCHED uint32_t dot(const signed char *x, const signed char *y, int64_t k) {
     uint32_t sum = 0;
     for (int64_t i = 0; i < k; i++) {
         sum += static_cast<uint32_t>(x[i] * y[i]);
@@ -87,11 +98,12 @@ size_t element_bytes(cudaDataType type) {
 }
 
 void multiply_integers(const Operands &o, bool add_c) {
-    const signed char *a = reinterpret_cast<const signed char *>(o.a.at);
-    const signed char *b = reinterpret_cast<const signed char *>(o.b.at);
+    std::vector<signed char> a = unpack_integers(o.a, o.m, o.k);
+    std::vector<signed char> b = unpack_integers(o.b, o.n, o.k);
     for (int64_t j = 0; j < o.n; j++) {
         for (int64_t i = 0; i < o.m; i++) {
-            uint32_t sum = dot(a + i * o.a.ld, b + j * o.b.ld, o.k);
+            uint32_t sum = dot(&a[static_cast<size_t>(i * o.k)],
+                               &b[static_cast<size_t>(j * o.k)], o.k);
             if (add_c) {
                 sum += load<uint32_t>(o.c.at, j * o.c.ld + i);
             }

@@ -32,7 +32,6 @@ struct gi8emu_thread {
     gi8emu_state state;
     uint3 index;
     int shared_asked;       /* arrays of shared memory it has seen */
-    int barriers, warp_barriers; /* that it has come to */
     const char *waits_for;  /* while waiting: name and line of what for, lanes (0: the block) */
     gi8emu_site waits_at;
     unsigned waits_mask;
@@ -76,7 +75,7 @@ struct gi8emu_block {
     gi8emu_warp warps[gi8emu_max_threads / gi8emu_lanes];
     gi8emu_queue ready;
     int arrived, predicates, barrier_result; /* at the barrier */
-    int is_last;                             /* 1: of the blocks of its kernel */
+    bool is_last;                            /* of the blocks of its kernel */
     cudaError_t error;                       /* of the first thread that failed */
     gi8emu_fiber scheduler;
 };
@@ -86,6 +85,13 @@ extern gi8emu_block gi8emu_running;
 void gi8emu_block_wait();
 gi8emu_schedule gi8emu_current_schedule();
 uint64_t gi8emu_random(); /* of the schedule's sequence */
+
+/* order.cpp: of memory accesses, which the race detector is told of. */
+void gi8emu_order_begin(int n_threads, bool one_block); /* before a kernel runs */
+void gi8emu_order_end();                                /* after it */
+void *gi8emu_order_thread(int thread); /* who a thread of this block is to the detector */
+void gi8emu_order_block();             /* all threads of the block are at a barrier */
+void gi8emu_order_lanes(int warp, unsigned mask);
 
 /* shared.cpp */
 bool gi8emu_shared_begin(size_t dynamic_bytes); /* false: no memory */
@@ -102,9 +108,5 @@ void gi8emu_fault_end();
 
 /* symbol.cpp */
 const char *gi8emu_symbol(const void *function);
-
-/* Race detector: what was done before release() is ordered before what is done after acquire(). */
-void gi8emu_release(void *object);
-void gi8emu_acquire(void *object);
 
 #endif

@@ -11,7 +11,6 @@
 #if GI8EMU_TSAN
 extern "C" {
 void *__tsan_get_current_fiber(void);
-void *__tsan_create_fiber(unsigned flags);
 void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 }
 #endif
@@ -63,13 +62,11 @@ bool gi8emu_fiber_create(gi8emu_fiber *fiber) {
     *fiber = {};
     fiber->stack = static_cast<char *>(map) + page;
     fiber->stack_bytes = stack_bytes;
-#if GI8EMU_TSAN
-    fiber->tsan_fiber = __tsan_create_fiber(0);
-#endif
     return true;
 }
 
-void gi8emu_fiber_prepare(gi8emu_fiber *fiber, void (*entry)()) {
+void gi8emu_fiber_prepare(gi8emu_fiber *fiber, void (*entry)(), void *tsan_fiber) {
+    fiber->tsan_fiber = tsan_fiber;
 #if GI8EMU_ASAN
     __asan_unpoison_memory_region(fiber->stack, fiber->stack_bytes); /* of one that never ended */
     fiber->asan_fake_stack = nullptr;

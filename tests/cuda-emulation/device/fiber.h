@@ -17,7 +17,7 @@ struct gi8emu_fiber {
     char *stack;         /* lowest address; NULL: the OS thread's own */
     size_t stack_bytes;
     void *asan_fake_stack;
-    void *tsan_fiber;
+    void *tsan_fiber; /* who it is to the race detector */
 };
 
 /* The fiber that stands for the calling OS thread. */
@@ -27,7 +27,7 @@ void gi8emu_fiber_of_thread(gi8emu_fiber *fiber);
 bool gi8emu_fiber_create(gi8emu_fiber *fiber);
 
 /* Lets the fiber begin with entry(), which never returns, when it is switched to. */
-void gi8emu_fiber_prepare(gi8emu_fiber *fiber, void (*entry)());
+void gi8emu_fiber_prepare(gi8emu_fiber *fiber, void (*entry)(), void *tsan_fiber);
 
 /* Goes on with `to`; returns when somebody switches to `from`. `for_good`: nobody will. */
 void gi8emu_fiber_switch(gi8emu_fiber *from, gi8emu_fiber *to, bool for_good);

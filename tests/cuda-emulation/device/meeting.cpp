@@ -1,49 +1,20 @@
 /* meeting.cpp - the block's barrier and the meetings of a warp's lanes. */
 #include "block.h"
 
-#include <string.h>
-
-#if GI8EMU_TSAN
-extern "C" {
-void __tsan_acquire(void *address);
-void __tsan_release(void *address);
-}
-#endif
-
-void gi8emu_release(void *object) {
-#if GI8EMU_TSAN
-    __tsan_release(object);
-#else
-    (void)object;
-#endif
-}
-
-void gi8emu_acquire(void *object) {
-#if GI8EMU_TSAN
-    __tsan_acquire(object);
-#else
-    (void)object;
-#endif
-}
-
-/* Addresses for the race detector. Of two barriers one after the other each has its own: who comes
- * to the second is not ordered before those who have yet to leave the first. The last block has
- * others than those before it. */
-static char fences;
-static char block_barriers[2][2];
-static char warp_barriers[gi8emu_max_threads / gi8emu_lanes][2][2];
-
-void gi8emu_fence() {
-    gi8emu_release(&fences);
-    gi8emu_acquire(&fences);
-}
-
-void gi8emu_after_atomic() {
-    gi8emu_acquire(&fences);
+/* Not strcmp(), whose every byte the race detector would look at. */
+static bool same_text(const char *a, const char *b) {
+    if (a == b) {
+        return true;
+    }
+    while (*a == *b && *a != '\0') {
+        a++;
+        b++;
+    }
+    return *a == *b;
 }
 
 static bool same_place(gi8emu_site a, gi8emu_site b) {
-    return a.line == b.line && (a.file == b.file || strcmp(a.file, b.file) == 0);
+    return a.line == b.line && same_text(a.file, b.file);
 }
 
 /* Lets threads that have met run, in an order of the schedule. A warp goes on at once when threads
@@ -82,9 +53,8 @@ int gi8emu_block_barrier(const char *what, int predicate, gi8emu_site at) {
     self->waits_for = what;
     self->waits_at = at;
     self->waits_mask = 0;
-    char *order = &block_barriers[block->is_last][self->barriers++ % 2];
-    gi8emu_release(order);
     if (block->arrived == block->n_threads) {
+        gi8emu_order_block();
         int all[gi8emu_max_threads];
         for (int i = 0; i < block->n_threads; i++) {
             all[i] = i;
@@ -95,7 +65,6 @@ int gi8emu_block_barrier(const char *what, int predicate, gi8emu_site at) {
         block->predicates = 0;
     }
     gi8emu_block_wait();
-    gi8emu_acquire(order);
     return block->barrier_result;
 }
 
@@ -119,7 +88,7 @@ static gi8emu_meeting *join(gi8emu_warp *warp, int lane, const char *what, unsig
             continue;
         }
         const gi8emu_thread *other = &block->threads[meeting->first];
-        if (!same_place(other->waits_at, at) || strcmp(other->waits_for, what) != 0) {
+        if (!same_place(other->waits_at, at) || !same_text(other->waits_for, what)) {
             gi8emu_fail(cudaErrorLaunchFailure, at,
                         "divergent warp: %s, but lane %d is at %s:%d in %s", what,
                         meeting->first % gi8emu_lanes, other->waits_at.file, other->waits_at.line,
@@ -145,12 +114,10 @@ void gi8emu_warp_meet(const char *what, unsigned mask, gi8emu_combine *combine, 
     self->waits_for = what;
     self->waits_at = at;
     self->waits_mask = mask;
-    char *order = nullptr;
-    if (barrier) {
-        order = &warp_barriers[current / gi8emu_lanes][block->is_last][self->warp_barriers++ % 2];
-        gi8emu_release(order);
-    }
     if (meeting->here == mask) { /* the last */
+        if (barrier) {
+            gi8emu_order_lanes(current / gi8emu_lanes, mask);
+        }
         if (combine != nullptr) {
             combine(warp->operands, mask);
         }
@@ -162,7 +129,4 @@ void gi8emu_warp_meet(const char *what, unsigned mask, gi8emu_combine *combine, 
         make_ready(met, n);
     }
     gi8emu_block_wait();
-    if (barrier) {
-        gi8emu_acquire(order);
-    }
 }

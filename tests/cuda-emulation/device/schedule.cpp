@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-uint3 threadIdx, blockIdx;
+uint3 gi8emu_thread_index, gi8emu_block_index;
 dim3 blockDim, gridDim;
 gi8emu_block gi8emu_running;
 
@@ -17,12 +17,9 @@ static std::mutex one_at_a_time;
 static gi8emu_fiber *stacks[gi8emu_max_threads]; /* stacks[0 .. n_free): free ones */
 static int n_free;
 
-/* The race detector takes a fiber for a thread, so there each thread of a block keeps its own. The
- * last block has others: what earlier blocks did is not ordered before it. */
-static gi8emu_fiber *fibers[2][gi8emu_max_threads];
-/* Addresses for the race detector: what is before a kernel is ordered before its threads, and these
- * before what is after it; but not threads among each other, whatever turns they take. */
-static char kernel_begins, kernel_ends;
+/* Those of the race detector, to which memory of a stack is that of whoever it knows the thread as:
+ * each thread of the last block has its own, and of the blocks before it, behind these. */
+static gi8emu_fiber *fibers[2 * gi8emu_max_threads];
 
 /* ---- Queue ---- */
 
@@ -61,7 +58,8 @@ void gi8emu_queue::swap_front(unsigned random) {
 /* ---- Threads ---- */
 
 static gi8emu_fiber *take_stack(int thread) {
-    return GI8EMU_TSAN ? fibers[gi8emu_running.is_last][thread] : stacks[--n_free];
+    int place = gi8emu_running.is_last ? thread : gi8emu_running.n_threads + thread;
+    return GI8EMU_TSAN ? fibers[place] : stacks[--n_free];
 }
 
 static void give_stack(gi8emu_fiber *fiber) {
@@ -87,7 +85,7 @@ static int next_thread() {
 static void make_current(int thread) {
     gi8emu_running.current = thread;
     if (thread >= 0) {
-        threadIdx = gi8emu_running.threads[thread].index;
+        gi8emu_thread_index = gi8emu_running.threads[thread].index;
     }
 }
 
@@ -100,7 +98,7 @@ static void run_next(gi8emu_fiber *from, int next, bool for_good) {
         gi8emu_thread *thread = &block->threads[next];
         if (thread->fiber == nullptr) {
             thread->fiber = take_stack(next);
-            gi8emu_fiber_prepare(thread->fiber, thread_main);
+            gi8emu_fiber_prepare(thread->fiber, thread_main, gi8emu_order_thread(next));
         }
         thread->state = gi8emu_state::ready;
         to = thread->fiber;
@@ -118,10 +116,8 @@ static void thread_main() {
     gi8emu_fiber *fiber = block->threads[block->current].fiber;
     for (;;) {
         int self = block->current;
-        gi8emu_acquire(&kernel_begins);
         block->kernel->body();
         gi8emu_copy_end();
-        gi8emu_release(&kernel_ends);
         block->threads[self].state = gi8emu_state::exited;
         block->threads[self].fiber = nullptr;
         block->warps[self / gi8emu_lanes].gone |= 1u << self % gi8emu_lanes;
@@ -141,7 +137,6 @@ static void thread_main() {
 
 void gi8emu_block_wait() {
     gi8emu_block *block = &gi8emu_running;
-    gi8emu_release(&kernel_ends); /* for the case that it is given up */
     run_next(block->threads[block->current].fiber, next_thread(), false);
 }
 
@@ -156,7 +151,6 @@ void gi8emu_fail(int error, gi8emu_site at, const char *format, ...) {
                   gi8emu_kernel_name(block->kernel), blockIdx.x, blockIdx.y, blockIdx.z,
                   threadIdx.x, threadIdx.y, threadIdx.z, at.file, at.line, what);
     block->error = static_cast<cudaError_t>(error);
-    gi8emu_release(&kernel_ends);
     gi8emu_fiber *from = block->threads[block->current].fiber;
     make_current(-1);
     gi8emu_fiber_switch(from, &block->scheduler, true);
@@ -274,22 +268,18 @@ static gi8emu_fiber *make_stack() {
     return fiber;
 }
 
-/* Makes stacks for all threads of a block, once. */
-static bool make_stacks(int n_threads) {
+/* Makes stacks for all threads that there are at a time, or that have their own, once. */
+static bool make_stacks(int needed) {
     static int n_stacks;
-    for (; n_stacks < n_threads; n_stacks++) {
+    for (; n_stacks < needed; n_stacks++) {
+        gi8emu_fiber *made = make_stack();
+        if (made == nullptr) {
+            return false;
+        }
         if (GI8EMU_TSAN) {
-            fibers[0][n_stacks] = make_stack();
-            fibers[1][n_stacks] = make_stack();
-            if (fibers[0][n_stacks] == nullptr || fibers[1][n_stacks] == nullptr) {
-                return false;
-            }
+            fibers[n_stacks] = made;
         } else {
-            stacks[n_free] = make_stack();
-            if (stacks[n_free] == nullptr) {
-                return false;
-            }
-            n_free++;
+            stacks[n_free++] = made;
         }
     }
     return true;
@@ -337,7 +327,8 @@ cudaError_t gi8emu_execute(const gi8emu_kernel *kernel) {
     block->kernel = kernel;
     block->n_threads = static_cast<int>(kernel->block.x * kernel->block.y * kernel->block.z);
     block->error = cudaSuccess;
-    if (!make_stacks(block->n_threads)) {
+    uint64_t n_blocks = static_cast<uint64_t>(kernel->grid.x) * kernel->grid.y * kernel->grid.z;
+    if (!make_stacks(GI8EMU_TSAN && n_blocks > 1 ? 2 * block->n_threads : block->n_threads)) {
         gi8emu_report("no memory for the stacks of %d threads", block->n_threads);
         return cudaErrorMemoryAllocation;
     }
@@ -345,18 +336,17 @@ cudaError_t gi8emu_execute(const gi8emu_kernel *kernel) {
     gridDim = kernel->grid;
     gi8emu_fiber_of_thread(&block->scheduler);
     gi8emu_fault_begin();
-    gi8emu_release(&kernel_begins);
-    uint64_t n_blocks = static_cast<uint64_t>(gridDim.x) * gridDim.y * gridDim.z;
+    gi8emu_order_begin(block->n_threads, n_blocks == 1);
     uint64_t random = gi8emu_random();
     for (uint64_t i = 0; i < n_blocks && block->error == cudaSuccess; i++) {
         uint64_t b = permuted(i, n_blocks, random);
-        blockIdx.x = static_cast<unsigned>(b % gridDim.x);
-        blockIdx.y = static_cast<unsigned>(b / gridDim.x % gridDim.y);
-        blockIdx.z = static_cast<unsigned>(b / gridDim.x / gridDim.y);
+        gi8emu_block_index.x = static_cast<unsigned>(b % gridDim.x);
+        gi8emu_block_index.y = static_cast<unsigned>(b / gridDim.x % gridDim.y);
+        gi8emu_block_index.z = static_cast<unsigned>(b / gridDim.x / gridDim.y);
         block->is_last = i == n_blocks - 1;
         run_block(kernel);
     }
-    gi8emu_acquire(&kernel_ends);
+    gi8emu_order_end();
     gi8emu_fault_end();
     block->current = -1;
     return block->error;

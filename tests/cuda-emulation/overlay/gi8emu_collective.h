@@ -7,23 +7,26 @@
 
 #include <gi8emu_device.h>
 
-static inline void __syncthreads(gi8emu_site at = gi8emu_site::here()) {
+/* What these functions read and write are their own variables. */
+#define GI8EMU_DEVICE GI8EMU_UNWATCHED static inline
+
+GI8EMU_DEVICE void __syncthreads(gi8emu_site at = gi8emu_site::here()) {
     (void)gi8emu_block_barrier("__syncthreads", 0, at);
 }
 
-static inline int __syncthreads_count(int predicate, gi8emu_site at = gi8emu_site::here()) {
+GI8EMU_DEVICE int __syncthreads_count(int predicate, gi8emu_site at = gi8emu_site::here()) {
     return gi8emu_block_barrier("__syncthreads_count", predicate, at);
 }
 
-static inline int __syncthreads_or(int predicate, gi8emu_site at = gi8emu_site::here()) {
+GI8EMU_DEVICE int __syncthreads_or(int predicate, gi8emu_site at = gi8emu_site::here()) {
     return gi8emu_block_barrier("__syncthreads_or", predicate, at) != 0;
 }
 
-static inline int __syncthreads_and(int predicate, gi8emu_site at = gi8emu_site::here()) {
+GI8EMU_DEVICE int __syncthreads_and(int predicate, gi8emu_site at = gi8emu_site::here()) {
     return gi8emu_block_barrier("__syncthreads_and", !predicate, at) == 0;
 }
 
-static inline void __syncwarp(unsigned mask = 0xffffffffu, gi8emu_site at = gi8emu_site::here()) {
+GI8EMU_DEVICE void __syncwarp(unsigned mask = 0xffffffffu, gi8emu_site at = gi8emu_site::here()) {
     gi8emu_warp_meet("__syncwarp", mask, nullptr, nullptr, true, at);
 }
 
@@ -36,7 +39,7 @@ void gi8emu_combine_shuffle(void *const operands[32], unsigned mask);
 
 /* Values of lanes that are not in the mask are undefined: an error here. */
 template <typename T>
-static inline T gi8emu_shuffle_from(const char *what, unsigned mask, T value, int source,
+GI8EMU_DEVICE T gi8emu_shuffle_from(const char *what, unsigned mask, T value, int source,
                                     gi8emu_site at) {
     static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= 8, "shuffles move up to 8 bytes");
     gi8emu_shuffle operand = {0, 0, source};
@@ -50,20 +53,20 @@ static inline T gi8emu_shuffle_from(const char *what, unsigned mask, T value, in
 }
 
 /* The lane within the warp; blocks are counted with x first. */
-static inline int gi8emu_lane() {
+GI8EMU_DEVICE int gi8emu_lane() {
     return static_cast<int>((threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) %
                             32);
 }
 
 template <typename T>
-static inline T __shfl_sync(unsigned mask, T value, int lane, int width = 32,
+GI8EMU_DEVICE T __shfl_sync(unsigned mask, T value, int lane, int width = 32,
                             gi8emu_site at = gi8emu_site::here()) {
     int first = gi8emu_lane() & ~(width - 1);
     return gi8emu_shuffle_from("__shfl_sync", mask, value, first + (lane & (width - 1)), at);
 }
 
 template <typename T>
-static inline T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32,
+GI8EMU_DEVICE T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32,
                                gi8emu_site at = gi8emu_site::here()) {
     int lane = gi8emu_lane(), within = lane & (width - 1);
     int source = static_cast<int>(delta) > within ? -1 : lane - static_cast<int>(delta);
@@ -71,7 +74,7 @@ static inline T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width
 }
 
 template <typename T>
-static inline T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32,
+GI8EMU_DEVICE T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32,
                                  gi8emu_site at = gi8emu_site::here()) {
     int lane = gi8emu_lane(), within = lane & (width - 1);
     int source = within + static_cast<int>(delta) >= width ? -1 : lane + static_cast<int>(delta);
@@ -79,7 +82,7 @@ static inline T __shfl_down_sync(unsigned mask, T value, unsigned delta, int wid
 }
 
 template <typename T>
-static inline T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32,
+GI8EMU_DEVICE T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32,
                                 gi8emu_site at = gi8emu_site::here()) {
     int lane = gi8emu_lane(), source = lane ^ lanes;
     /* a lane of a later group of `width` is out of reach */
@@ -99,28 +102,28 @@ void gi8emu_combine_xor(void *const operands[32], unsigned mask);
 void gi8emu_combine_min(void *const operands[32], unsigned mask);
 void gi8emu_combine_max(void *const operands[32], unsigned mask);
 
-static inline unsigned gi8emu_vote_with(const char *what, unsigned mask, unsigned value,
+GI8EMU_DEVICE unsigned gi8emu_vote_with(const char *what, unsigned mask, unsigned value,
                                         gi8emu_combine *combine, gi8emu_site at) {
     gi8emu_vote operand = {value, 0};
     gi8emu_warp_meet(what, mask, combine, &operand, false, at);
     return operand.result;
 }
 
-static inline unsigned __ballot_sync(unsigned mask, int predicate,
+GI8EMU_DEVICE unsigned __ballot_sync(unsigned mask, int predicate,
                                      gi8emu_site at = gi8emu_site::here()) {
     return gi8emu_vote_with("__ballot_sync", mask, predicate != 0, gi8emu_combine_ballot, at);
 }
 
-static inline int __any_sync(unsigned mask, int predicate, gi8emu_site at = gi8emu_site::here()) {
+GI8EMU_DEVICE int __any_sync(unsigned mask, int predicate, gi8emu_site at = gi8emu_site::here()) {
     return gi8emu_vote_with("__any_sync", mask, predicate != 0, gi8emu_combine_ballot, at) != 0;
 }
 
-static inline int __all_sync(unsigned mask, int predicate, gi8emu_site at = gi8emu_site::here()) {
+GI8EMU_DEVICE int __all_sync(unsigned mask, int predicate, gi8emu_site at = gi8emu_site::here()) {
     return gi8emu_vote_with("__all_sync", mask, predicate != 0, gi8emu_combine_ballot, at) == mask;
 }
 
 #define GI8EMU_REDUCE(name)                                                                        \
-    static inline unsigned __reduce_##name##_sync(unsigned mask, unsigned value,                   \
+    GI8EMU_DEVICE unsigned __reduce_##name##_sync(unsigned mask, unsigned value,                   \
                                                   gi8emu_site at = gi8emu_site::here()) {          \
         return gi8emu_vote_with("__reduce_" #name "_sync", mask, value, gi8emu_combine_##name,     \
                                 at);                                                               \
@@ -133,22 +136,24 @@ GI8EMU_REDUCE(or)
 GI8EMU_REDUCE(xor)
 #undef GI8EMU_REDUCE
 
-static inline int __reduce_add_sync(unsigned mask, int value,
+GI8EMU_DEVICE int __reduce_add_sync(unsigned mask, int value,
                                     gi8emu_site at = gi8emu_site::here()) {
     return static_cast<int>(__reduce_add_sync(mask, static_cast<unsigned>(value), at));
 }
 
 /* Signed order is unsigned order with the sign bit turned over. */
-static inline int __reduce_min_sync(unsigned mask, int value,
+GI8EMU_DEVICE int __reduce_min_sync(unsigned mask, int value,
                                     gi8emu_site at = gi8emu_site::here()) {
     unsigned turned = static_cast<unsigned>(value) ^ 0x80000000u;
     return static_cast<int>(__reduce_min_sync(mask, turned, at) ^ 0x80000000u);
 }
 
-static inline int __reduce_max_sync(unsigned mask, int value,
+GI8EMU_DEVICE int __reduce_max_sync(unsigned mask, int value,
                                     gi8emu_site at = gi8emu_site::here()) {
     unsigned turned = static_cast<unsigned>(value) ^ 0x80000000u;
     return static_cast<int>(__reduce_max_sync(mask, turned, at) ^ 0x80000000u);
 }
+
+#undef GI8EMU_DEVICE
 
 #endif

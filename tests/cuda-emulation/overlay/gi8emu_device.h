@@ -8,9 +8,19 @@
 
 #include <vector_types.h>
 
+#include <sanitizers.h>
+
 /* Of the CUDA thread that runs now; changed at each switch. */
-extern uint3 threadIdx, blockIdx;
+extern uint3 gi8emu_thread_index, gi8emu_block_index;
 extern dim3 blockDim, gridDim;
+GI8EMU_UNWATCHED static inline uint3 gi8emu_own_thread() {
+    return gi8emu_thread_index;
+}
+GI8EMU_UNWATCHED static inline uint3 gi8emu_own_block() {
+    return gi8emu_block_index;
+}
+#define threadIdx gi8emu_own_thread()
+#define blockIdx gi8emu_own_block()
 static constexpr int warpSize = 32;
 
 /* A place in the source of a kernel, by default argument that of the call. */
