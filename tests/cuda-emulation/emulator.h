@@ -71,7 +71,7 @@ void gi8emu_kernel_free(gi8emu_kernel *kernel); /* NULL is fine */
 /* Its name as the linker has it (demangled), for messages. Lives as long as the process. */
 const char *gi8emu_kernel_name(const gi8emu_kernel *kernel);
 
-/* What a block may have of dynamic shared memory after cudaFuncSetAttribute(): 227 KiB unless set
+/* What a block may have of shared memory in all after cudaFuncSetAttribute(): 227 KiB unless set
  * (to play a smaller device). cudaFuncSetAttribute() itself belongs to the device half. */
 size_t gi8emu_shared_limit(void);
 void gi8emu_set_shared_limit(size_t bytes);

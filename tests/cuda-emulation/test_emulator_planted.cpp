@@ -315,15 +315,60 @@ static __global__ void much(int *out) {
 static void test_too_much_shared(void **state) {
     (void)state;
     int out = 0;
-    const auto attribute = cudaFuncAttributeMaxDynamicSharedMemorySize;
     expect(launch(too_much, one, one, 0, &out), cudaErrorLaunchOutOfResources, {"parts", "static"});
     expect(launch(much, one, one, 0, &out), cudaSuccess, {});
     expect(launch(much, one, one, 50000, &out), cudaErrorInvalidValue, {"much", "shared memory"});
-    const void *kernel = reinterpret_cast<const void *>(&much);
-    assert_int_equal(cudaFuncSetAttribute(kernel, attribute, 200000), cudaSuccess);
-    expect(launch(much, one, one, 180000, &out), cudaSuccess, {});
-    expect(launch(much, one, one, 190000, &out), cudaErrorLaunchOutOfResources, {"dynamic"});
-    assert_int_equal(out, 2);
+    assert_int_equal(out, 1);
+}
+
+static __global__ void both(int *out) {
+    GI8I_SHARED(char, flags, 4);
+    GI8I_SHARED(int, parts, 24 * 256 - 1);
+    GI8I_DYNAMIC_SHARED(int, others);
+    parts[threadIdx.x] = others[threadIdx.x] = 1;
+    flags[threadIdx.x] = 1;
+    *out += parts[threadIdx.x] + others[threadIdx.x] + flags[threadIdx.x];
+}
+
+/* A kernel of 24 KiB of static shared memory with dynamic besides. */
+static void test_too_much_shared_in_all(void **state) {
+    (void)state;
+    const auto refused = cudaErrorInvalidValue;
+    const void *kernel = reinterpret_cast<const void *>(&both);
+    auto allow = [kernel](int bytes) {
+        return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+    };
+    const int kib = 1024;
+    int out = 0;
+    expect(launch(both, one, one, 24 * kib, &out), cudaSuccess, {});
+    expect(launch(both, one, one, 24 * kib + 1, &out), refused, {"both", "parts", "at most 49152"});
+    assert_int_equal(allow(24 * kib + 1), cudaSuccess);
+    expect(launch(both, one, one, 24 * kib + 1, &out), cudaSuccess, {});
+    expect(launch(both, one, one, 24 * kib + 2, &out), refused, {"both", "was allowed"});
+    assert_int_equal(allow(100), cudaSuccess); /* less than unasked */
+    expect(launch(both, one, one, 101, &out), refused, {"both", "was allowed"});
+    for (int limit : {64, 99, 163, 227}) { /* sm_75, sm_86 and sm_89, sm_80, sm_90 */
+        gi8emu_set_shared_limit(static_cast<size_t>(limit * kib));
+        assert_int_equal(allow((limit - 24) * kib), cudaSuccess);
+        expect(launch(both, one, one, (limit - 24) * kib, &out), cudaSuccess, {});
+        assert_int_equal(allow((limit - 24) * kib + 1), cudaSuccess);
+        expect(launch(both, one, one, 100, &out), refused, {"parts", "cudaFuncSetAttribute()"});
+        assert_int_equal(allow(limit * kib + 1), refused);
+    }
+    assert_int_equal(out, 3 * (2 + 4));
+}
+
+static void test_carveout(void **state) {
+    (void)state;
+    const void *kernel = reinterpret_cast<const void *>(&both);
+    const auto attribute = cudaFuncAttributePreferredSharedMemoryCarveout;
+    for (int percent : {-1, 0, 100}) {
+        assert_int_equal(cudaFuncSetAttribute(kernel, attribute, percent), cudaSuccess);
+    }
+    for (int percent : {-2, 101}) {
+        assert_int_equal(cudaFuncSetAttribute(kernel, attribute, percent), cudaErrorInvalidValue);
+    }
+    (void)cudaGetLastError();
 }
 
 static __global__ void arrays_in_branches(int *out) {
@@ -527,6 +572,23 @@ static void test_lanes_that_do_not_exist(void **state) {
            {"does not exist"});
 }
 
+/* Lanes shuffle within groups of a power of two. */
+template <int WIDTH> static __global__ void grouped(int *out) {
+    out[threadIdx.x] = __shfl_sync(full, 1, 0, WIDTH) + __shfl_up_sync(full, 1, 1, WIDTH) +
+                       __shfl_down_sync(full, 1, 1, WIDTH) + __shfl_xor_sync(full, 1, 1, WIDTH);
+}
+
+static void test_width_of_shuffles(void **state) {
+    (void)state;
+    int out[32] = {};
+    expect(launch(grouped<8>, one, dim3(32), 0, &out[0]), cudaSuccess, {});
+    assert_int_equal(out[31], 4);
+    for (auto kernel : {grouped<0>, grouped<-2>, grouped<12>, grouped<64>}) {
+        expect(launch(kernel, one, dim3(32), 0, &out[0]), cudaErrorLaunchFailure,
+               {"__shfl_sync", "power of two"});
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_missing_barrier),
@@ -539,12 +601,15 @@ int main(void) {
         cmocka_unit_test(test_out_of_bounds_shared),
         cmocka_unit_test(test_uninitialised_shared),
         cmocka_unit_test(test_too_much_shared),
+        cmocka_unit_test(test_too_much_shared_in_all),
+        cmocka_unit_test(test_carveout),
         cmocka_unit_test(test_shared_in_branches),
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_misaligned),
         cmocka_unit_test(test_ldmatrix_elsewhere),
         cmocka_unit_test(test_divergence),
         cmocka_unit_test(test_lanes_that_do_not_exist),
+        cmocka_unit_test(test_width_of_shuffles),
     };
     int failed = cmocka_run_group_tests_name("emulator_planted", tests, nullptr, nullptr);
     fflush(nullptr);

@@ -17,10 +17,16 @@
 static constexpr int gi8emu_max_threads = 1024;
 static constexpr int gi8emu_lanes = 32;
 
+/* Bytes of static shared memory, and unless a kernel was allowed more also of all that a block has.
+ */
+static constexpr size_t gi8emu_shared_unasked = 48 * 1024;
+static constexpr size_t gi8emu_not_asked = SIZE_MAX;
+
 struct gi8emu_kernel {
     const void *function;
     dim3 grid, block;
     size_t dynamic_shared;
+    size_t dynamic_allowed; /* by cudaFuncSetAttribute(); gi8emu_not_asked: it was not called */
     std::function<void()> body;
     std::vector<gi8emu_given> pointers; /* among its arguments */
 };

@@ -7,7 +7,6 @@
 
 #include <gi8emu_launch.h>
 
-static constexpr size_t shared_without_asking = 48 * 1024;
 static size_t shared_limit = 227 * 1024;
 static std::mutex attributes_lock;
 
@@ -38,7 +37,12 @@ extern "C" cudaError_t cudaFuncSetAttribute(const void *function, enum cudaFuncA
         allowed()[function] = static_cast<size_t>(value);
         return cudaSuccess;
     }
-    case cudaFuncAttributePreferredSharedMemoryCarveout: return cudaSuccess;
+    case cudaFuncAttributePreferredSharedMemoryCarveout:
+        if (value < -1 || value > 100) {
+            gi8emu_report("cudaFuncSetAttribute: %d percent of shared memory", value);
+            return gi8emu_note_error(cudaErrorInvalidValue);
+        }
+        return cudaSuccess;
     default: return gi8emu_note_error(cudaErrorInvalidValue);
     }
 }
@@ -61,13 +65,14 @@ cudaError_t gi8emu_launch(const cudaLaunchConfig_t *config, const void *function
         threads > gi8emu_max_threads) {
         return refuse(cudaErrorInvalidConfiguration, function, "block of no or too many threads");
     }
-    size_t limit = shared_without_asking;
+    size_t asked = gi8emu_not_asked;
     {
         std::lock_guard<std::mutex> lock(attributes_lock);
         auto found = allowed().find(function);
-        limit = found != allowed().end() && found->second > limit ? found->second : limit;
+        asked = found != allowed().end() ? found->second : asked;
     }
-    if (config->dynamicSmemBytes > limit) {
+    /* what the kernel has of static shared memory shows when it runs, and is added there */
+    if (config->dynamicSmemBytes > (asked == gi8emu_not_asked ? gi8emu_shared_unasked : asked)) {
         return refuse(cudaErrorInvalidValue, function,
                       "more dynamic shared memory than the kernel was allowed");
     }
@@ -76,7 +81,7 @@ cudaError_t gi8emu_launch(const cudaLaunchConfig_t *config, const void *function
     }
     try {
         gi8emu_kernel *kernel = new gi8emu_kernel{
-            function, grid, block, config->dynamicSmemBytes, std::move(body),
+            function, grid, block, config->dynamicSmemBytes, asked, std::move(body),
             std::move(pointers)};
         return gi8emu_enqueue(config->stream, kernel);
     } catch (const std::bad_alloc &) {

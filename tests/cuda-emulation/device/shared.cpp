@@ -14,7 +14,6 @@ static constexpr size_t page = 4096;
 static constexpr size_t room_bytes = 232 * 1024; /* of each array: 227 KiB and more */
 static constexpr size_t before_bytes = 256;      /* looked at before an array */
 static constexpr int max_arrays = 32;
-static constexpr size_t static_limit = 48 * 1024;
 static constexpr unsigned char garbage[4] = {0xee, 0xff, 0xc0, 0xff}; /* NaN as float, half, bf16 */
 
 struct array {
@@ -116,8 +115,30 @@ static void check_same(const array *made, size_t bytes, size_t align, gi8emu_sit
     }
 }
 
+/* Adds an array to the static ones. Fails where a compiler would refuse them, or a device what the
+ * launch asks for beside them. */
+static void add_static(const char *name, size_t bytes, size_t align, gi8emu_site at) {
+    static_bytes = (static_bytes + align - 1) / align * align + bytes;
+    size_t allowed = gi8emu_running.kernel->dynamic_allowed;
+    if (static_bytes > gi8emu_shared_unasked) {
+        gi8emu_fail(cudaErrorLaunchOutOfResources, at, "%s: %zu bytes of static shared memory, "
+                    "compilers allow %zu", name, static_bytes, gi8emu_shared_unasked);
+    }
+    if (allowed == gi8emu_not_asked && static_bytes + dynamic_bytes > gi8emu_shared_unasked) {
+        gi8emu_fail(cudaErrorInvalidValue, at, "%s: %zu bytes of static shared memory and %zu of "
+                    "dynamic, without cudaFuncSetAttribute() at most %zu", name, static_bytes,
+                    dynamic_bytes, gi8emu_shared_unasked);
+    }
+    if (allowed != gi8emu_not_asked && static_bytes + allowed > gi8emu_shared_limit()) {
+        gi8emu_fail(cudaErrorInvalidValue, at, "%s: beside %zu bytes of static shared memory "
+                    "cudaFuncSetAttribute() refuses %zu of dynamic (in all %zu)", name,
+                    static_bytes, allowed, gi8emu_shared_limit());
+    }
+}
+
 void *gi8emu_shared(const char *name, size_t bytes, size_t align, gi8emu_site at) {
     gi8emu_thread *self = &gi8emu_running.threads[gi8emu_running.current];
+    size_t own_align = align;
     align = align < 16 ? 16 : align;
     if (self->shared_asked == max_arrays) {
         gi8emu_fail(cudaErrorLaunchFailure, at, "more than %d shared arrays", max_arrays);
@@ -127,15 +148,7 @@ void *gi8emu_shared(const char *name, size_t bytes, size_t align, gi8emu_site at
         check_same(asked, bytes, align, at);
         return asked->data;
     }
-    size_t taken = (bytes + align - 1) / align * align;
-    if (static_bytes + taken > static_limit ||
-        static_bytes + taken + dynamic_bytes > gi8emu_shared_limit()) {
-        gi8emu_fail(cudaErrorLaunchOutOfResources, at,
-                    "%s: %zu bytes of static shared memory (limit %zu) and %zu of dynamic (in all "
-                    "%zu)", name, static_bytes + taken, static_limit, dynamic_bytes,
-                    gi8emu_shared_limit());
-    }
-    static_bytes += taken;
+    add_static(name, bytes, own_align, at);
     n_arrays++;
     make(asked, name, bytes, align, at);
     return asked->data;

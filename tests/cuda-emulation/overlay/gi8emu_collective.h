@@ -58,9 +58,17 @@ GI8EMU_DEVICE int gi8emu_lane() {
                             32);
 }
 
+GI8EMU_DEVICE void gi8emu_check_width(const char *what, int width, gi8emu_site at) {
+    if (width < 1 || width > 32 || (width & (width - 1)) != 0) {
+        gi8emu_fail(719, at, "%s in groups of %d lanes, which is no power of two up to 32", what,
+                    width);
+    }
+}
+
 template <typename T>
 GI8EMU_DEVICE T __shfl_sync(unsigned mask, T value, int lane, int width = 32,
                             gi8emu_site at = gi8emu_site::here()) {
+    gi8emu_check_width("__shfl_sync", width, at);
     int first = gi8emu_lane() & ~(width - 1);
     return gi8emu_shuffle_from("__shfl_sync", mask, value, first + (lane & (width - 1)), at);
 }
@@ -68,6 +76,7 @@ GI8EMU_DEVICE T __shfl_sync(unsigned mask, T value, int lane, int width = 32,
 template <typename T>
 GI8EMU_DEVICE T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32,
                                gi8emu_site at = gi8emu_site::here()) {
+    gi8emu_check_width("__shfl_up_sync", width, at);
     int lane = gi8emu_lane(), within = lane & (width - 1);
     int source = static_cast<int>(delta) > within ? -1 : lane - static_cast<int>(delta);
     return gi8emu_shuffle_from("__shfl_up_sync", mask, value, source, at);
@@ -76,6 +85,7 @@ GI8EMU_DEVICE T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width
 template <typename T>
 GI8EMU_DEVICE T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32,
                                  gi8emu_site at = gi8emu_site::here()) {
+    gi8emu_check_width("__shfl_down_sync", width, at);
     int lane = gi8emu_lane(), within = lane & (width - 1);
     int source = within + static_cast<int>(delta) >= width ? -1 : lane + static_cast<int>(delta);
     return gi8emu_shuffle_from("__shfl_down_sync", mask, value, source, at);
@@ -84,6 +94,7 @@ GI8EMU_DEVICE T __shfl_down_sync(unsigned mask, T value, unsigned delta, int wid
 template <typename T>
 GI8EMU_DEVICE T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32,
                                 gi8emu_site at = gi8emu_site::here()) {
+    gi8emu_check_width("__shfl_xor_sync", width, at);
     int lane = gi8emu_lane(), source = lane ^ lanes;
     /* a lane of a later group of `width` is out of reach */
     source = source >= (lane & ~(width - 1)) + width ? -1 : source;
