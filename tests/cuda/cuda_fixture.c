@@ -8,30 +8,16 @@
 #include <string.h>
 
 #include "gi8_cpu.h"
-#include "gi8_cuda.h"
 
 static gi8_backend *cpu;
 static gi8_backend *cuda;
 
-int cuda_skip(void) {
-    gi8_error reason = GI8_ERROR_INIT;
-    if (gi8_cuda_device_count(&reason) > 0) {
-        return 0;
-    }
-    printf("no device: %s\n", reason.message);
-#ifdef GI8_CUDA_EMULATION
-    return 1;
-#else
-    return 77;
-#endif
-}
-
 int cuda_backends_create(void **state) {
     (void)state;
     gi8_error error = GI8_ERROR_INIT;
+    cuda = test_device_create();
     cpu = gi8_cpu_backend_create(&(gi8_cpu_params){.n_threads = 1}, &error);
-    cuda = cpu == NULL ? NULL : gi8_cuda_backend_create(NULL, &error);
-    if (cuda == NULL) {
+    if (cpu == NULL) {
         printf("%s\n", error.message);
         return -1;
     }
@@ -117,12 +103,6 @@ gi8_tensor *cuda_random_memory(cuda_case *c, gi8_type type, const int64_t ne[4])
 
 /* ---- runs ------------------------------------------------------------------------------------ */
 
-static void must(gi8_status status, const gi8_error *error) {
-    if (status != GI8_OK) {
-        fail_msg("%s", error->message);
-    }
-}
-
 static void set_leaves(cuda_case *c, gi8_plan *plan, const gi8_graph *graph) {
     gi8_error error = GI8_ERROR_INIT;
     for (int i = 0; i < c->n_leaves; i++) {
@@ -132,12 +112,12 @@ static void set_leaves(cuda_case *c, gi8_plan *plan, const gi8_graph *graph) {
             continue;
         }
         if (c->buffers[i] != NULL) {
-            must(gi8_tensor_write(leaf, 0, c->values[i], size, &error), &error);
+            assert_ok(gi8_tensor_write(leaf, 0, c->values[i], size, &error), &error);
             continue;
         }
         for (int64_t j = 0; j < gi8_graph_n_leaves(graph); j++) {
             if (gi8_graph_leaf(graph, j) == leaf) {
-                must(gi8_plan_write(plan, leaf, 0, c->values[i], size, &error), &error);
+                assert_ok(gi8_plan_write(plan, leaf, 0, c->values[i], size, &error), &error);
             }
         }
     }
@@ -148,7 +128,7 @@ static void read_result(const gi8_plan *plan, const gi8_tensor *output, void *by
     const gi8_tensor *root = output->view_src != NULL ? output->view_src : output;
     size_t size = gi8_nbytes(root->data != NULL ? root : output);
     if (size > 0) {
-        must(root->data != NULL ? gi8_tensor_read(root, 0, bytes, size, &error)
+        assert_ok(root->data != NULL ? gi8_tensor_read(root, 0, bytes, size, &error)
                                 : gi8_plan_read(plan, output, 0, bytes, size, &error), &error);
     }
 }
@@ -176,7 +156,7 @@ static cuda_result run_on(gi8_backend *backend, cuda_build *build, const void *a
     assert_true(result.bytes != NULL && again != NULL);
     for (int run = 0; run < 2; run++) {
         set_leaves(&c, plan, graph);
-        must(gi8_plan_execute(plan, &error), &error);
+        assert_ok(gi8_plan_execute(plan, &error), &error);
         read_result(plan, output, run == 0 ? result.bytes : again);
     }
     assert_memory_equal(result.bytes, again, size);

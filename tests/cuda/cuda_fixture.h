@@ -4,16 +4,8 @@
 #ifndef CUDA_FIXTURE_H
 #define CUDA_FIXTURE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
+#include "cuda_device.h"
 #include "ggml-int8/gi8_backend.h"
-#include "test_seed.h"
 
 #define CUDA_MAX_LEAVES 8
 
@@ -40,13 +32,10 @@ typedef struct cuda_result {
     gi8_outlier_stats outliers; /* of the last run */
 } cuda_result;
 
-/* cmocka group setup and teardown: the backends. */
+/* cmocka group setup and teardown: the backends. Where there is no device the program ends, as
+ * test_device_create() says. */
 int cuda_backends_create(void **state);
 int cuda_backends_free(void **state);
-
-/* For main(): 77 (CTest's skip) where there is no device and the test is not of the emulation,
- * which always has one; else 0. */
-int cuda_skip(void);
 
 /* Leaves that a plan places. */
 gi8_tensor *cuda_input(cuda_case *c, gi8_type type, const int64_t ne[4], const void *values);

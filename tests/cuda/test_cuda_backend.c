@@ -1,31 +1,19 @@
 /* test_cuda_backend.c - devices, memory and plans of the CUDA backend, with hardly a kernel. */
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <pthread.h>
 
-#include <cmocka.h>
-
+#include "cuda_device.h"
 #include "ggml-int8/gi8_backend.h"
-#include "gi8_cuda.h"
-#include "test_seed.h"
 
 static gi8_backend *cuda;
 
 static int make_backend(void **state) {
     (void)state;
-    gi8_error error = GI8_ERROR_INIT;
-    cuda = gi8_cuda_backend_create(NULL, &error);
-    if (cuda == NULL) {
-        printf("%s\n", error.message);
-        return -1;
-    }
+    cuda = test_device_create();
     return 0;
 }
 
@@ -33,12 +21,6 @@ static int free_backend(void **state) {
     (void)state;
     gi8_backend_free(cuda);
     return 0;
-}
-
-static void assert_ok(gi8_status status, const gi8_error *error) {
-    if (status != GI8_OK) {
-        fail_msg("%s: %s", gi8_status_name(status), error->message);
-    }
 }
 
 /* ---- devices --------------------------------------------------------------------------------- */
@@ -438,11 +420,6 @@ static void test_plans_in_threads(void **state) {
 }
 
 int main(void) {
-    gi8_error reason = GI8_ERROR_INIT;
-    if (gi8_cuda_device_count(&reason) == 0) {
-        printf("%s\n", reason.message);
-        return 77;
-    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_name),
         cmocka_unit_test(test_no_such_device),

@@ -1,20 +1,13 @@
 /* test_cuda_cublaslt.c - products through cuBLASLt against loops: types, strides between rows,
  * bias, algorithms chosen beforehand and not, capture. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <math.h>
-
-#include <cmocka.h>
-
 #include "cublaslt.h"
+#include "cuda_device.h"
 #include "device.h"
-#include "test_seed.h"
 
 #ifdef GI8_CUDA_EMULATION
 #include "emulator.h"
@@ -23,12 +16,6 @@
 static gi8i_cuda_device device;
 static gi8i_cublaslt *lt;
 static cudaStream_t stream;
-
-static void assert_ok(gi8_status status, const gi8_error *error) {
-    if (status != GI8_OK) {
-        fail_msg("%s: %s", gi8_status_name(status), error->message);
-    }
-}
 
 static void assert_cuda(cudaError_t result) {
     if (result != cudaSuccess) {
@@ -377,11 +364,7 @@ static void test_sentence(void **state) {
 }
 
 int main(void) {
-    gi8_error reason = GI8_ERROR_INIT;
-    if (gi8_cuda_device_count(&reason) == 0) {
-        printf("%s\n", reason.message);
-        return 77;
-    }
+    test_device_require();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_odd_shapes),

@@ -1,18 +1,11 @@
 /* test_cuda_memory.c - pieces of device memory that share allocations: zeroed when they are taken,
  * also where others have written before, and kept apart. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "cuda_device.h"
 #include "device.h"
 #include "memory.h"
-#include "test_seed.h"
 
 enum { MAX_PIECES = 32, MAX_SIZE = 3 << 20 };
 
@@ -85,11 +78,7 @@ static void test_separate(void **state) {
 }
 
 int main(void) {
-    gi8_error reason = GI8_ERROR_INIT;
-    if (gi8_cuda_device_count(&reason) == 0) {
-        printf("%s\n", reason.message);
-        return 77;
-    }
+    test_device_require();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shared),
         cmocka_unit_test(test_separate),

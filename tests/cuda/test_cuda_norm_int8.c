@@ -96,10 +96,6 @@ static void test_rows_are_written(void **state) {
 }
 
 int main(void) {
-    int skip = cuda_skip();
-    if (skip != 0) {
-        return skip;
-    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_thresholds),

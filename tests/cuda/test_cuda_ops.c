@@ -325,10 +325,6 @@ static void test_cpy_special(void **state) {
 }
 
 int main(void) {
-    int skip = cuda_skip();
-    if (skip != 0) {
-        return skip;
-    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_get_rows),      cmocka_unit_test(test_add_and_mul),
         cmocka_unit_test(test_unary),         cmocka_unit_test(test_unary_special),

@@ -1,15 +1,7 @@
 /* test_cuda_outlier_stats.c - the outlier columns of each execution are counted, whatever became of
  * the executions before. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include <cmocka.h>
-
-#include "cuda_fixture.h"
-#include "gi8_cuda.h"
+#include "cuda_device.h"
+#include "ggml-int8/gi8_backend.h"
 
 enum { K = 64, N = 16, N_OUTLIERS = 5 };
 
@@ -74,10 +66,7 @@ static void test_each_run_counts(void **state) {
 }
 
 int main(void) {
-    int skip = cuda_skip();
-    if (skip != 0) {
-        return skip;
-    }
+    test_device_require();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_run_counts),
     };

@@ -1,18 +1,11 @@
 /* test_cuda_rope_store.c - rope and kv_store of queries, keys and values: what one launch computes
  * has the CPU's bits, is one launch, and is several where it must be. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "cuda_fixture.h"
 #include "gi8_cpu.h"
-#include "gi8_cuda.h"
 
 #ifdef GI8_CUDA_EMULATION
 #include "emulator.h"
@@ -397,10 +390,7 @@ static int destroy(void **state) {
 }
 
 int main(void) {
-    int skip = cuda_skip();
-    if (skip != 0) {
-        return skip;
-    }
+    test_device_require();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),
         cmocka_unit_test(test_cancel),

@@ -241,10 +241,6 @@ static void test_rope_of_large_angles(void **state) {
 }
 
 int main(void) {
-    int skip = cuda_skip();
-    if (skip != 0) {
-        return skip;
-    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layer_norm),  cmocka_unit_test(test_layer_norm_not_finite),
         cmocka_unit_test(test_soft_max),    cmocka_unit_test(test_soft_max_not_finite),
