@@ -88,7 +88,7 @@ enum { ADD_SAME = 100, ADD_ROW = 101 };
 
 typedef struct product {
     std::vector<int8_t> w, q;
-    std::vector<float> x, row_scale, absmax, bias, other_same, other_row;
+    std::vector<float> x, row_scale, row_unit, absmax, bias, other_same, other_row;
     std::vector<int32_t> columns;
 } product;
 
@@ -129,15 +129,21 @@ static product make_product(const product_case &c) {
     p.other_row = random_floats(c.n, GI8_TYPE_F32);
     p.q.resize(static_cast<size_t>(c.ldq * c.m));
     p.row_scale.resize(static_cast<size_t>(c.m));
+    p.row_unit.resize(static_cast<size_t>(c.m));
     for (int64_t m = 0; m < c.m; m++) {
         float *x = &p.x[static_cast<size_t>(m * c.k)];
-        float a = 0.0f;
+        float a = 0.0f, largest = 0.0f;
         for (int64_t k = 0; k < c.k; k++) {
             if (is_outlier[static_cast<size_t>(k)] && random_int(0, 1) == 1) {
                 x[k] = round_to(c.x_type, test_rng_float(&rng, 6.5f, 60.0f));
             }
             a = fabsf(x[k]) < THRESHOLD && fabsf(x[k]) > a ? fabsf(x[k]) : a;
+            largest = fmaxf(largest, fabsf(x[k]));
         }
+        int exponent = 0;
+        frexpf(largest >= THRESHOLD ? largest : a / 127.0f, &exponent);
+        p.row_unit[static_cast<size_t>(m)] =
+            m == 0 && c.nan_row ? 1.0f : ldexpf(1.0f, exponent - 30);
         p.row_scale[static_cast<size_t>(m)] = m == 0 && c.nan_row ? NAN : a / 127.0f;
         for (int64_t k = 0; k < c.k; k++) {
             bool coded = fabsf(x[k]) < THRESHOLD && a > 0.0f && !(m == 0 && c.nan_row);
@@ -167,13 +173,15 @@ static float reference(const product_case &c, const product &p, int64_t m, int64
     for (int64_t k = 0; k < c.k; k++) {
         acc += static_cast<int64_t>(q[k]) * w[k];
     }
-    float out = 0.0f;
+    float unit = p.row_unit[static_cast<size_t>(m)];
+    int64_t sum = 0; /* in units */
     for (int32_t k : p.columns) {
         float r = fabsf(x[k]) >= THRESHOLD ? x[k]
                   : c.per_token            ? 0.0f
                                 : fmaf(-row_scale, static_cast<float>(q[k]), x[k]);
-        out = fmaf(r, static_cast<float>(w[k]), out);
+        sum += isnan(r) ? 0 : llrintf(r / unit) * w[k];
     }
+    float out = static_cast<float>(sum) * unit;
     size_t column = static_cast<size_t>(n);
     float y = fmaf(fmaf(static_cast<float>(acc), row_scale, out), p.absmax[column] / 127.0f,
                    c.bias ? p.bias[column] : 0.0f);
@@ -250,7 +258,8 @@ static void check(const product_case &c) {
         scratch_bytes = gi8i_gemm_s8_scratch_bytes(&device, c.k, c.n, c.m);
     }
     device_array d_w = on_device(p.w), d_q = on_device(p.q), d_x = on_device(x),
-                 d_scale = on_device(p.row_scale), d_absmax = on_device(p.absmax),
+                 d_scale = on_device(p.row_scale), d_unit = on_device(p.row_unit),
+                 d_absmax = on_device(p.absmax),
                  d_bias = on_device(convert(c.bias_type, p.bias)),
                  d_columns = on_device(p.columns), d_count = on_device(&n_columns, 4),
                  d_same = on_device(p.other_same), d_row = on_device(p.other_row),
@@ -269,6 +278,7 @@ static void check(const product_case &c) {
     args.counters = reinterpret_cast<uint32_t *>(d_counters.data);
     gi8i_epilogue &e = args.epilogue;
     e.row_scale = reinterpret_cast<const float *>(d_scale.data);
+    e.row_unit = reinterpret_cast<const float *>(d_unit.data);
     e.absmax = reinterpret_cast<const float *>(d_absmax.data);
     e.bias = c.bias ? d_bias.data : nullptr;
     e.bias_type = c.bias_type;
@@ -312,7 +322,7 @@ static void check(const product_case &c) {
     bool intact = from_device(&d_y, y.data());
     intact = from_device(&d_scratch, nullptr) && intact;
     intact = from_device(&d_counters, counters.data()) && intact;
-    for (device_array *array : {&d_w, &d_q, &d_x, &d_scale, &d_absmax, &d_bias, &d_columns,
+    for (device_array *array : {&d_w, &d_q, &d_x, &d_scale, &d_unit, &d_absmax, &d_bias, &d_columns,
                                 &d_count, &d_same, &d_row}) {
         assert_int_equal(cudaFree(array->memory), cudaSuccess);
     }

@@ -25,39 +25,83 @@ constexpr int DEQUANT_STEP = 32; /* outlier columns in shared memory */
 constexpr int DEQUANT_W_ROW = DEQUANT_N + 4; /* words between rows there: fewer bank conflicts */
 constexpr int DEQUANT_X_ROW = DEQUANT_M + 4;
 
-/* out += the products of up to DEQUANT_STEP outlier columns from list entry `first` on. */
+/* sum += the products of up to DEQUANT_STEP outlier columns from list entry `first` on, for four of
+ * a thread's rows, from `row` on. */
 __device__ inline void add_outliers(const gi8i_dequant_args &args, int64_t n0, int64_t m0,
-                                    int32_t first, int32_t count, float *w_values, float *x_values,
-                                    float out[8][4]) {
+                                    int32_t first, int32_t count, int row, int32_t *w_values,
+                                    int32_t *x_values, int64_t sum[4][4]) {
     const gi8i_epilogue &e = args.epilogue;
     int tn = threadIdx.x % 32 * 4;
-    int tm = threadIdx.x / 32 * 8;
+    int tm = threadIdx.x / 32 * 8 + row;
     count = count < DEQUANT_STEP ? count : DEQUANT_STEP;
     for (int i = threadIdx.x; i < count * DEQUANT_N; i += DEQUANT_THREADS) {
         int64_t n = n0 + i % DEQUANT_N;
         int step = i / DEQUANT_N;
         w_values[step * DEQUANT_W_ROW + i % DEQUANT_N] =
-            n < args.n ? static_cast<float>(args.w[n * args.k + e.columns[first + step]]) : 0.0f;
+            n < args.n ? args.w[n * args.k + e.columns[first + step]] : 0;
     }
     for (int i = threadIdx.x; i < count * DEQUANT_M; i += DEQUANT_THREADS) {
         int64_t m = m0 + i % DEQUANT_M;
         int step = i / DEQUANT_M;
         x_values[step * DEQUANT_X_ROW + i % DEQUANT_M] =
-            m < args.m ? gi8i_outlier_x(e, m, e.columns[first + step]) : 0.0f;
+            m < args.m ? gi8i_outlier_fixed(e, m, e.columns[first + step]) : 0;
     }
     __syncthreads();
     for (int s = 0; s < count; s++) {
-        const float *w = w_values + s * DEQUANT_W_ROW + tn;
-        const float *x = x_values + s * DEQUANT_X_ROW + tm;
+        const int32_t *w = w_values + s * DEQUANT_W_ROW + tn;
+        const int32_t *x = x_values + s * DEQUANT_X_ROW + tm;
 #pragma unroll
-        for (int j = 0; j < 8; j++) {
+        for (int j = 0; j < 4; j++) {
 #pragma unroll
             for (int i = 0; i < 4; i++) {
-                out[j][i] = fmaf(x[j], w[i], out[j][i]);
+                sum[j][i] += static_cast<int64_t>(x[j]) * w[i];
             }
         }
     }
     __syncthreads();
+}
+
+/* The outlier part of a thread's elements. */
+__device__ inline void multiply_outliers(const gi8i_dequant_args &args, int64_t n0, int64_t m0,
+                                         int32_t *w_values, int32_t *x_values, float out[8][4]) {
+    int32_t n_columns = gi8i_own_columns(args.epilogue);
+    if (n_columns == 0) {
+        return;
+    }
+#pragma unroll
+    for (int row = 0; row < 8; row += 4) { /* or it takes too many registers */
+        int64_t sum[4][4] = {};
+        for (int32_t first = 0; first < n_columns; first += DEQUANT_STEP) {
+            add_outliers(args, n0, m0, first, n_columns - first, row, w_values, x_values, sum);
+        }
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            int64_t m = m0 + threadIdx.x / 32 * 8 + row + j;
+            float unit = m < args.m ? args.epilogue.row_unit[m] : 0.0f;
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                out[row + j][i] = gi8i_sum_to_fp32(sum[j][i], unit);
+            }
+        }
+    }
+}
+
+/* What a thread has of rows with Inf, from (m, n) on: without acc, which makes no difference. */
+__device__ inline void infinite_rows(const gi8i_dequant_args &args, int64_t n, int64_t m) {
+    const gi8i_epilogue &e = args.epilogue;
+#pragma unroll 1
+    for (int64_t row = m; row < m + 8 && row < args.m; row++) {
+        if (gi8i_has_unit(e.row_unit[row])) {
+            continue;
+        }
+#pragma unroll 1
+        for (int64_t column = n; column < n + 4 && column < args.n; column++) {
+            float part = gi8i_infinite_part(e, args.w + column * args.k, row);
+            gi8i_store(e.out, row, column,
+                       gi8i_finish_int8(0, part, 0.0f, gi8i_column_scale(e, column),
+                                        gi8i_column_bias(e, column)));
+        }
+    }
 }
 
 /* `wide`: sums and results are read and written four at a time. */
@@ -73,11 +117,10 @@ __global__ void __launch_bounds__(DEQUANT_THREADS)
     int64_t m = m0 + threadIdx.x / 32 * 8;
 
     float out[8][4] = {};
-    int32_t n_columns = e.columns != nullptr ? *e.n_columns : 0;
-    for (int32_t first = 0; first < n_columns; first += DEQUANT_STEP) {
-        add_outliers(args, n0, m0, first, n_columns - first, reinterpret_cast<float *>(w_shared),
-                     reinterpret_cast<float *>(x_shared), out);
-    }
+    multiply_outliers(args, n0, m0, reinterpret_cast<int32_t *>(w_shared),
+                      reinterpret_cast<int32_t *>(x_shared), out);
+    const float *given = gi8i_given_sums(e);
+    bool decompose = e.columns != nullptr && *e.n_columns > 0;
 
     float scale[4] = {};
     float bias[4] = {};
@@ -93,6 +136,17 @@ __global__ void __launch_bounds__(DEQUANT_THREADS)
     for (int j = 0; j < 8; j++) {
         if (m + j >= args.m) {
             break;
+        }
+        if (decompose && !gi8i_has_unit(e.row_unit[m + j])) {
+            continue; /* left to infinite_rows() */
+        }
+        if (given != nullptr) {
+            gi8i_four<float> parts = gi8i_load_four(given + (m + j) * args.n, n, args.n,
+                                                    args.n % 4 == 0);
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                out[j][i] = parts.v[i];
+            }
         }
         const int32_t *acc = args.acc + (m + j) * args.n + n;
         int4 four = {};
@@ -110,6 +164,9 @@ __global__ void __launch_bounds__(DEQUANT_THREADS)
             }
         }
         gi8i_store_row_four(e.out, m + j, n, args.n, wide, y);
+    }
+    if (decompose) {
+        infinite_rows(args, n, m);
     }
 }
 

@@ -3,11 +3,11 @@
  *
  * Every kernel of mul_mat_int8_mixed gives the same bits for the same acc, whatever its tiles are:
  *
- *   out = 0;  for each outlier column o, ascending:  out = fmaf(gi8i_outlier_x(o), w[n][o], out)
+ *   out = unit * the exact sum over the outlier columns o of gi8i_outlier_fixed(o) * w[n][o]
  *   y = gi8i_finish_int8(acc, out, ...)
  *
- * so that in per-token mode (where columns of other rows' outliers add exact zeros) a row does not
- * depend on the rows that share the call, or on the kernel that their number selects.
+ * (kernels/outliers.cuh), so that in per-token mode a row does not depend on the rows that share
+ * the call, or on the kernel that their number selects.
  *
  * Column mode is computed with the residual identity of docs/int8-semantics.md: all entries below
  * the threshold have codes, and the outlier columns add what the codes of such an entry leave,
@@ -25,6 +25,7 @@
 #include "cuda_impl.h"
 #include "kernels/activation.cuh"
 #include "kernels/four.cuh"
+#include "kernels/outliers.cuh"
 
 /* ---- where an element goes ---- */
 
@@ -176,6 +177,7 @@ static __device__ inline const void *gi8i_row(const gi8i_rows &rows, int64_t m) 
 /* All that turns acc [N, M] into the result. Passed to kernels by value. */
 typedef struct gi8i_epilogue {
     const float *row_scale; /* [M] a / 127 of each row of x; NaN for a row without codes */
+    const float *row_unit;  /* [M] of the outlier part (outliers.cuh) */
     const float *absmax;    /* [N] of the weights */
     const void *bias;       /* [N] or NULL */
     gi8_type bias_type;
@@ -188,9 +190,27 @@ typedef struct gi8i_epilogue {
     int64_t ldq;
     float threshold;
     bool per_token;
+    const float *sums; /* [N, M] the outlier part, where there are more than GI8I_FEW_OUTLIERS
+                          columns; NULL: the kernel of the product computes it, however many */
 
     gi8i_output out;
 } gi8i_epilogue;
+
+/* Outlier columns that the kernel of the product multiplies by itself: a multiply-add in int64 an
+ * element and column takes less time than sums that go through memory, 8 bytes an element, as long
+ * as there are few. An estimate. */
+#define GI8I_FEW_OUTLIERS 16
+
+/* The columns that the kernel of the product has to multiply. */
+static __device__ inline int32_t gi8i_own_columns(const gi8i_epilogue &e) {
+    int32_t n_columns = e.columns != nullptr ? *e.n_columns : 0;
+    return e.sums != nullptr && n_columns > GI8I_FEW_OUTLIERS ? 0 : n_columns;
+}
+
+/* e.sums, where they are to be read; NULL otherwise. */
+static __device__ inline const float *gi8i_given_sums(const gi8i_epilogue &e) {
+    return e.columns != nullptr && *e.n_columns > GI8I_FEW_OUTLIERS ? e.sums : nullptr;
+}
 
 /* What the outlier part multiplies the weight with, of an entry x with code q. */
 static __device__ inline float gi8i_outlier_value(float x, int8_t q, float row_scale,
@@ -205,6 +225,25 @@ static __device__ inline float gi8i_outlier_value(float x, int8_t q, float row_s
 static __device__ inline float gi8i_outlier_x(const gi8i_epilogue &e, int64_t m, int64_t k) {
     float x = gi8i_load_float(gi8i_row(e.x, m), e.x.type, k);
     return gi8i_outlier_value(x, e.q[m * e.ldq + k], e.row_scale[m], e.threshold, e.per_token);
+}
+
+/* The same as a number of units of the row. */
+static __device__ inline int32_t gi8i_outlier_fixed(const gi8i_epilogue &e, int64_t m, int64_t k) {
+    return gi8i_in_units(gi8i_outlier_x(e, m, k), e.row_unit[m]);
+}
+
+/* The outlier part of element (m, n) of a row with Inf: Inf or NaN, where what is finite makes no
+ * difference. `w`: row n of the weights. */
+static __device__ inline float gi8i_infinite_part(const gi8i_epilogue &e, const int8_t *w,
+                                                  int64_t m) {
+    float out = 0.0f;
+    for (int32_t i = 0; i < *e.n_columns; i++) {
+        int32_t k = e.columns[i];
+        float x = gi8i_load_float(gi8i_row(e.x, m), e.x.type, k);
+        out = fabsf(x) == __int_as_float(GI8I_INF_BITS) ? fmaf(x, static_cast<float>(w[k]), out)
+                                                        : out;
+    }
+    return out;
 }
 
 /* acc and the outlier part to the value before fused nodes:

@@ -11,13 +11,13 @@ typedef gi8i_gemm_s8_tile<128, 256, 64, 2, 4> tile_256;
 
 typedef struct tile_info {
     int bn, bm, bk, threads;
-    int stage_bytes, outlier_bytes;
+    int stage_bytes, outlier_bytes, parts_bytes;
     void (*kernel)(gi8i_gemm_s8_job);
 } tile_info;
 
 template <class T> static tile_info describe() {
     tile_info info = {T::BN, T::BM, T::BK, T::THREADS, T::STAGE_BYTES, T::OUTLIER_BYTES,
-                      gi8i_gemm_s8_mma<T>};
+                      T::PARTS_BYTES, gi8i_gemm_s8_mma<T>};
     return info;
 }
 
@@ -130,7 +130,7 @@ gi8_status gi8i_gemm_s8_with(const gi8i_cuda_run *run, const gi8i_gemm_s8_args *
     job.slices = gi8i_div_up(slices, choice.splits);
     job.stages = choice.stages;
     int shared = t.stage_bytes * choice.stages;
-    job.outlier_chunk = shared / t.outlier_bytes;
+    job.outlier_chunk = (shared - t.parts_bytes) / t.outlier_bytes;
     job.partial = static_cast<int4 *>(args->scratch);
     job.counters = args->counters;
     job.epilogue = e;

@@ -46,6 +46,8 @@ template <int BN_, int BM_, int BK_, int WARPS_N_, int WARPS_M_> struct gi8i_gem
     /* A row of weights and a row of entries for each outlier column; the odd 4 spread banks. */
     static constexpr int OUTLIER_W = BN + 4, OUTLIER_X = BM + 4;
     static constexpr int OUTLIER_BYTES = (OUTLIER_W + OUTLIER_X) * 4;
+    /* In front of them, a place for each element of a slice. */
+    static constexpr int PARTS_BYTES = I * 8 * THREADS * 4;
     static_assert(BK == 64 || BK == 128, "what the swizzle is made for");
     static_assert(WN % 16 == 0 && WM % 16 == 0, "whole ldmatrix.x4");
     static_assert(ROWS_A_PASS % 8 == 0 && BN % ROWS_A_PASS == 0 && BM % ROWS_A_PASS == 0,
@@ -194,13 +196,14 @@ static __device__ inline bool gi8i_gemm_s8_join(const gi8i_gemm_s8_job &job, uns
     return true;
 }
 
-/* Outlier columns first .. first + count - 1 to shared memory: the tile's weights as fp32, and what
- * they are multiplied with, for the rows of `slices` slices of 16 from `slice` on of each warp.
- * What a thread needs of a column, the rows of its own fragments, is contiguous. */
+/* Outlier columns first .. first + count - 1 to shared memory: the tile's weights, and what they
+ * are multiplied with, in units of the row (outliers.cuh), for the rows of `slices` slices of 16
+ * from `slice` on of each warp. What a thread needs of a column, the rows of its own fragments, is
+ * contiguous. */
 template <class T>
-static __device__ inline void gi8i_gemm_s8_gather(const gi8i_gemm_s8_job &job, float *w, float *x,
-                                                  int64_t n, int64_t m, int first, int count,
-                                                  int slice, int slices) {
+static __device__ inline void gi8i_gemm_s8_gather(const gi8i_gemm_s8_job &job, int32_t *w,
+                                                  int32_t *x, int64_t n, int64_t m, int first,
+                                                  int count, int slice, int slices) {
     int shift = 0; /* 2^shift threads for the columns of a row */
     while (1 << shift < count) {
         shift++;
@@ -212,8 +215,7 @@ static __device__ inline void gi8i_gemm_s8_gather(const gi8i_gemm_s8_job &job, f
         if (column < count) {
             int place = row / T::WN * T::WN + row % 8 * (T::WN / 8) + row % T::WN / 8;
             w[column * T::OUTLIER_W + place] =
-                n + row < job.n
-                    ? static_cast<float>(job.w[(n + row) * job.k + columns[column]]) : 0.0f;
+                n + row < job.n ? job.w[(n + row) * job.k + columns[column]] : 0;
         }
     }
     for (int i = static_cast<int>(threadIdx.x); i < (T::WARPS_M * slices * 16) << shift;
@@ -223,7 +225,7 @@ static __device__ inline void gi8i_gemm_s8_gather(const gi8i_gemm_s8_job &job, f
         if (column < count) {
             int place = row / 16 * 16 + row % 8 / 2 * 4 + row % 16 / 8 * 2 + row % 2;
             x[column * T::OUTLIER_X + place] =
-                m + row < job.m ? gi8i_outlier_x(job.epilogue, m + row, columns[column]) : 0.0f;
+                m + row < job.m ? gi8i_outlier_fixed(job.epilogue, m + row, columns[column]) : 0;
         }
     }
 }
@@ -264,6 +266,94 @@ static __device__ inline void gi8i_gemm_s8_fused(const gi8i_gemm_s8_job &job, co
     }
 }
 
+/* What a thread has of rows with Inf: without acc, which makes no difference there. `n` and `m` are
+ * its first column and row. */
+template <class T>
+static __device__ inline void gi8i_gemm_s8_infinite(const gi8i_gemm_s8_job &job, int64_t n,
+                                                    int64_t m) {
+    const gi8i_epilogue &e = job.epilogue;
+#pragma unroll 1
+    for (int i = 0; i < T::J * 2; i++) {
+        int64_t row = m + i / 2 * 8 + i % 2;
+        if (row >= job.m || gi8i_has_unit(e.row_unit[row])) {
+            continue;
+        }
+#pragma unroll 1
+        for (int64_t column = n; column < n + T::WN && column < job.n; column += 8) {
+            float part = gi8i_infinite_part(e, job.w + column * job.k, row);
+            gi8i_store(e.out, row, column,
+                       gi8i_finish_int8(0, part, 0.0f, gi8i_column_scale(e, column),
+                                        gi8i_column_bias(e, column)));
+        }
+    }
+}
+
+/* The outlier part of this thread's elements of a slice to its places in shared memory: beside acc
+ * there are not enough registers for it. */
+template <class T>
+static __device__ inline void gi8i_gemm_s8_outliers(const gi8i_gemm_s8_job &job,
+                                                    unsigned char *shared, int64_t n, int64_t m,
+                                                    int slice, int n_outliers) {
+    int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+    int warp_m = warp / T::WARPS_N * T::WM + slice * 16;
+    float *parts = reinterpret_cast<float *>(shared) + threadIdx.x;
+    int32_t *w = reinterpret_cast<int32_t *>(shared + T::PARTS_BYTES);
+    int32_t *x = w + job.outlier_chunk * T::OUTLIER_W;
+    const int32_t *my_w = w + warp % T::WARPS_N * T::WN + lane / 4 * (T::WN / 8);
+    const int32_t *my_x = x + warp_m + lane % 4 * 4;
+    bool all = n_outliers <= job.outlier_chunk; /* gathered once for all slices */
+#pragma unroll 1
+    for (int i = 0; i < T::I; i++) {
+        int64_t sum[8] = {};
+#pragma unroll 1
+        for (int first = 0; first < n_outliers; first += job.outlier_chunk) {
+            int rest = n_outliers - first;
+            int count = rest < job.outlier_chunk ? rest : job.outlier_chunk;
+            if (i + slice == 0 || !all) {
+                __syncthreads(); /* nobody reads any more what lies there */
+                gi8i_gemm_s8_gather<T>(job, w, x, n, m, first, count, slice,
+                                       all ? T::J / 2 : 1);
+                __syncthreads();
+            }
+            for (int o = 0; o < count; o++) {
+                int4 v = *reinterpret_cast<const int4 *>(my_x + o * T::OUTLIER_X);
+                int2 code = *reinterpret_cast<const int2 *>(my_w + o * T::OUTLIER_W + i * 2);
+                sum[0] += static_cast<int64_t>(v.x) * code.x;
+                sum[1] += static_cast<int64_t>(v.y) * code.x;
+                sum[2] += static_cast<int64_t>(v.x) * code.y;
+                sum[3] += static_cast<int64_t>(v.y) * code.y;
+                sum[4] += static_cast<int64_t>(v.z) * code.x;
+                sum[5] += static_cast<int64_t>(v.w) * code.x;
+                sum[6] += static_cast<int64_t>(v.z) * code.y;
+                sum[7] += static_cast<int64_t>(v.w) * code.y;
+            }
+        }
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+            int64_t row = m + warp_m + lane % 4 * 2 + j / 4 * 8 + j % 2;
+            float unit = row < job.m ? job.epilogue.row_unit[row] : 0.0f;
+            parts[(i * 8 + j) * T::THREADS] = gi8i_sum_to_fp32(sum[j], unit);
+        }
+    }
+}
+
+/* The same from memory. `n` and `m` are the thread's first column and row. */
+template <class T>
+static __device__ inline void gi8i_gemm_s8_load_sums(const gi8i_gemm_s8_job &job, float *parts,
+                                                     int64_t n, int64_t m) {
+#pragma unroll 2
+    for (int i = 0; i < T::I * 2; i++) {
+        int64_t column = n + i / 2 * 16;
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            int64_t to = column + j / 2 * 8, row = m + i % 2 * 8 + j % 2;
+            if (to < job.n && row < job.m) {
+                parts[(i * 4 + j) * T::THREADS] = job.epilogue.sums[row * job.n + to];
+            }
+        }
+    }
+}
+
 /* From acc to y. */
 template <class T>
 static __device__ inline void gi8i_gemm_s8_finish(const gi8i_gemm_s8_job &job,
@@ -282,48 +372,38 @@ static __device__ inline void gi8i_gemm_s8_finish(const gi8i_gemm_s8_job &job,
         scale[i / 2][i % 2] = gi8i_column_scale(e, column);
         bias[i / 2][i % 2] = gi8i_column_bias(e, column);
     }
-    float *outlier_w = reinterpret_cast<float *>(shared);
-    float *outlier_x = outlier_w + job.outlier_chunk * T::OUTLIER_W;
-    int n_outliers = e.columns != nullptr ? *e.n_columns : 0;
+    float *parts = reinterpret_cast<float *>(shared) + threadIdx.x; /* a place for each element */
+    bool decompose = e.columns != nullptr && *e.n_columns > 0;
+    if (decompose) {
+        __syncthreads(); /* all have left the stages */
+    }
     constexpr int SLICES = T::J / 2;
 #pragma unroll 1
     for (int slice = 0; slice < SLICES; slice++) {
-        float v[T::I][2][4] = {}; /* the outlier part, then the result */
-        for (int first = 0; first < n_outliers; first += job.outlier_chunk) {
-            int rest = n_outliers - first;
-            int count = rest < job.outlier_chunk ? rest : job.outlier_chunk;
-            bool all = n_outliers <= job.outlier_chunk; /* gathered once for all slices */
-            if (slice == 0 || !all) {
-                __syncthreads(); /* nobody reads any more what lies there */
-                gi8i_gemm_s8_gather<T>(job, outlier_w, outlier_x, n, m, first, count,
-                                       slice, all ? SLICES : 1);
-                __syncthreads();
-            }
-            const float *w = outlier_w + warp_n + g * (T::WN / 8);
-            const float *x = outlier_x + warp_m + slice * 16 + t * 4;
-            for (int o = 0; o < count; o++) {
-                float4 rows = *reinterpret_cast<const float4 *>(x + o * T::OUTLIER_X);
-#pragma unroll
-                for (int i = 0; i < T::I; i++) {
-                    float2 codes =
-                        *reinterpret_cast<const float2 *>(w + o * T::OUTLIER_W + i * 2);
-                    v[i][0][0] = fmaf(rows.x, codes.x, v[i][0][0]);
-                    v[i][0][1] = fmaf(rows.y, codes.x, v[i][0][1]);
-                    v[i][0][2] = fmaf(rows.x, codes.y, v[i][0][2]);
-                    v[i][0][3] = fmaf(rows.y, codes.y, v[i][0][3]);
-                    v[i][1][0] = fmaf(rows.z, codes.x, v[i][1][0]);
-                    v[i][1][1] = fmaf(rows.w, codes.x, v[i][1][1]);
-                    v[i][1][2] = fmaf(rows.z, codes.y, v[i][1][2]);
-                    v[i][1][3] = fmaf(rows.w, codes.y, v[i][1][3]);
-                }
+        int64_t row = m + warp_m + slice * 16 + t * 2;
+        if (decompose) {
+            int own = gi8i_own_columns(e);
+            if (own > 0) {
+                gi8i_gemm_s8_outliers<T>(job, shared, n, m, slice, own);
+            } else {
+                gi8i_gemm_s8_load_sums<T>(job, parts, columns[0], row);
             }
         }
-        int64_t row = m + warp_m + slice * 16 + t * 2;
         int64_t rows[4] = {row, row + 1, row + 8, row + 9};
         float row_scale[4];
 #pragma unroll
         for (int r = 0; r < 4; r++) {
             row_scale[r] = rows[r] < job.m ? e.row_scale[rows[r]] : 0.0f;
+            if (decompose && rows[r] < job.m && !gi8i_has_unit(e.row_unit[rows[r]])) {
+                rows[r] = job.m; /* left to gi8i_gemm_s8_infinite() */
+            }
+        }
+        float v[T::I][2][4] = {}; /* the outlier part, then the result */
+        if (decompose) {
+#pragma unroll
+            for (int i = 0; i < T::I * 8; i++) {
+                v[i / 8][i / 4 % 2][i % 4] = parts[i * T::THREADS];
+            }
         }
 #pragma unroll
         for (int s = 0; s < SLICES; s++) { /* registers have no index that varies */
@@ -353,6 +433,9 @@ static __device__ inline void gi8i_gemm_s8_finish(const gi8i_gemm_s8_job &job,
                 }
             }
         }
+    }
+    if (decompose) {
+        gi8i_gemm_s8_infinite<T>(job, columns[0], m + warp_m + t * 2);
     }
 }
 

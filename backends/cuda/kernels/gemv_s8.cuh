@@ -5,9 +5,13 @@
  * two rows, of which `slices` warps share the k. The next loads are always on their way while the
  * last ones are summed up. A block's rows lie side by side; the grid fills the device once.
  *
- * Few outlier columns are kept as an ascending list in shared memory. Where there are too many for
- * it, their part is computed beforehand: a thread an element, over all k, with zeros for the
- * columns that are no outliers, which gives the same bits.
+ * Few outlier columns are kept as a list in shared memory. Where there are more, their part is
+ * computed beforehand, from the digits of what it takes of x (outliers.cuh): the block makes them
+ * chunk by chunk, and reads those units of its rows of w that hold outlier columns. Estimated with
+ * all K columns outliers: the bytes of w twice, as many as fp16 weights have; for each unit and row
+ * of x 16 dp4a and 4 reads of shared memory beside the 4 and 1 of the codes. For one row of x an
+ * H100 issues some 60 instructions for two units in the 27 clocks that they come from memory in
+ * (19 bytes a clock and multiprocessor), of 108 that it can; for four rows it needs twice the time.
  */
 #ifndef GI8I_CUDA_GEMV_S8_CUH
 #define GI8I_CUDA_GEMV_S8_CUH
@@ -25,7 +29,7 @@ static constexpr int GI8I_GEMV_ROWS = 2;    /* rows of w that a warp computes at
 static constexpr int GI8I_GEMV_UNROLL = 2;  /* loads of each row at a time */
 static constexpr int GI8I_GEMV_WARPS = 16;  /* of a block, at most */
 static constexpr int GI8I_GEMV_LIST = 128;  /* outlier columns in the list */
-static constexpr int GI8I_GEMV_CHUNK = 256; /* columns at a time, where there are more */
+static constexpr int GI8I_GEMV_DIGITS = 256; /* units of 16 digits in shared memory, for more */
 
 /* How the rows of w are shared among blocks and warps. */
 typedef struct gi8i_gemv_shape {
@@ -56,9 +60,12 @@ template <int M> struct gemv_x {
     int8_t *q;      /* [K, M] codes */
     float *scales;  /* [M] a / 127 */
     int *n_columns; /* of outliers */
-    int *columns;   /* [GI8I_GEMV_LIST] ascending, where they fit */
-    float *values;  /* [GI8I_GEMV_LIST, M] what w is multiplied with there */
+    float *units;   /* [M] of the outlier part */
+    int *columns;   /* [GI8I_GEMV_LIST] where they fit */
+    int *values;    /* [GI8I_GEMV_LIST, M] what w is multiplied with there, in units */
+    uint32_t *mask; /* [(K + 31) / 32] a bit for each outlier column */
     float *norms;   /* [M, 2] mean and factor of each row that is normalized here */
+    const void **rows; /* [M] where the rows of x lie, or of norm.x */
 };
 
 /* Element k of row m. */
@@ -68,10 +75,10 @@ __device__ inline float gemv_load(const gi8i_gemv_args &args, const gemv_x<M> &s
     if (NORM) {
         float gain = args.norm.gain != nullptr ? args.norm.gain[k] : 1.0f;
         float bias = args.norm.bias != nullptr ? args.norm.bias[k] : 0.0f;
-        float x = gi8i_row_of<const float>(args.norm.x, m)[k];
+        float x = static_cast<const float *>(s.rows[m])[k];
         return gi8i_normalize(x, s.norms[2 * m], s.norms[2 * m + 1], gain, bias);
     }
-    return gi8i_to_fp32(static_cast<const T *>(gi8i_row(args.epilogue.x, m))[k]);
+    return gi8i_to_fp32(static_cast<const T *>(s.rows[m])[k]);
 }
 
 /* Elements k to k + 3 of row m, which lies at `row`; `vectors`: those of the norm. */
@@ -167,7 +174,7 @@ __device__ inline void gemv_outlier_values(const gi8i_gemv_args &args, const gem
 /* x to codes, factors and, where it is short enough, the list of outlier columns. */
 template <typename T, int M, bool NORM>
 __device__ inline void gemv_quantize(const gi8i_gemv_args &args, const gemv_x<M> &s,
-                                     gi8i_row_max *warp_max, int *found) {
+                                     gi8i_row_max *warp_max, float *slots) {
     int lane = threadIdx.x % 32;
     int n_warps = blockDim.x / 32;
     int n_k = static_cast<int>(args.k);
@@ -182,7 +189,7 @@ __device__ inline void gemv_quantize(const gi8i_gemv_args &args, const gemv_x<M>
         max[m] = {0, 0};
     }
     if constexpr (NORM) {
-        gemv_norms<M>(args, s, x, s.values); /* which are not used yet */
+        gemv_norms<M>(args, s, x, slots);
     }
 #pragma unroll(4 / M)
     for (int k = 4 * threadIdx.x; k < n_k; k += 4 * blockDim.x) {
@@ -209,6 +216,9 @@ __device__ inline void gemv_quantize(const gi8i_gemv_args &args, const gemv_x<M>
     if (threadIdx.x == 0) {
         *s.n_columns = 0;
     }
+    for (int i = threadIdx.x; i < (n_k + 31) / 32; i += blockDim.x) {
+        s.mask[i] = 0;
+    }
     __syncthreads();
     float factor[M];
 #pragma unroll
@@ -217,7 +227,9 @@ __device__ inline void gemv_quantize(const gi8i_gemv_args &args, const gemv_x<M>
         gi8i_row_factors factors = gi8i_row_factors_of(max[m], args.decompose);
         factor[m] = factors.code;
         if (threadIdx.x == 0) {
+            s.rows[m] = x[m];
             s.scales[m] = factors.scale;
+            s.units[m] = factors.unit;
         }
     }
 #pragma unroll(4 / M)
@@ -247,94 +259,151 @@ __device__ inline void gemv_quantize(const gi8i_gemv_args &args, const gemv_x<M>
             if (outlier[i]) {
                 int place = atomicAdd(s.n_columns, 1);
                 if (place < GI8I_GEMV_LIST) {
-                    found[place] = k + i;
+                    s.columns[place] = k + i;
                 }
+                atomicOr(&s.mask[k / 32], 1u << (k + i) % 32);
             }
         }
     }
     __syncthreads();
 
     int count = *s.n_columns;
-    if (count > GI8I_GEMV_LIST) {
-        return;
-    }
-    for (int i = threadIdx.x; i < count; i += blockDim.x) {
-        int rank = 0;
-        for (int j = 0; j < count; j++) {
-            rank += found[j] < found[i];
-        }
+    for (int i = threadIdx.x; count <= GI8I_GEMV_LIST && i < count; i += blockDim.x) {
         float values[M];
-        gemv_outlier_values<T, M, NORM>(args, s, found[i], values);
-        s.columns[rank] = found[i];
+        gemv_outlier_values<T, M, NORM>(args, s, s.columns[i], values);
 #pragma unroll
         for (int m = 0; m < M; m++) {
-            s.values[m * GI8I_GEMV_LIST + rank] = values[m];
+            s.values[m * GI8I_GEMV_LIST + i] = gi8i_in_units(values[m], s.units[m]);
         }
     }
     __syncthreads();
 }
 
-/* The outlier part of `rows` rows of w from `n` on, where the columns are too many for the list:
- * out[row * M + m]. */
+/* The digits of what the outlier part takes of columns k to k + 3 of row m, a digit a word. */
+template <typename T, int M, bool NORM>
+__device__ inline void gemv_digits(const gi8i_gemv_args &args, const gemv_x<M> &s, int m, int k,
+                                   uint32_t digits[4]) {
+    uint32_t mask = k < args.k && m < args.m ? s.mask[k / 32] >> k % 32 & 15u : 0;
+    uint32_t v[4] = {};
+    if (mask != 0) {
+        gi8i_norm_vectors vectors = {};
+        if (NORM) {
+            vectors = gi8i_norm_load(args.norm, k, args.k);
+        }
+        gi8i_four<float> x = gemv_load_four<T, M, NORM>(
+            args, s, static_cast<const T *>(s.rows[m]), m, k, vectors);
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            float value = gi8i_outlier_value(x.v[i], s.q[m * args.k + k + i], s.scales[m],
+                                             args.epilogue.threshold, args.epilogue.per_token);
+            v[i] = (mask >> i & 1u) != 0 ? gi8i_digits(gi8i_in_units(value, s.units[m])) : 0;
+        }
+    }
+    gi8i_transpose_digits(v, digits);
+}
+
+/* The outlier part of `rows` rows of w from `n` on, in units: sums[row * M + m]. Chunk by chunk of
+ * k, whose digits lie in shared memory, with eight threads a row of w. */
 template <typename T, int M, bool NORM>
 __device__ inline void gemv_many_outliers(const gi8i_gemv_args &args, const gemv_x<M> &s, int64_t n,
-                                          int rows, float *values, float *out) {
-    for (int64_t k = 0; k < args.k; k += GI8I_GEMV_CHUNK) {
-        for (int i = threadIdx.x; i < GI8I_GEMV_CHUNK; i += blockDim.x) {
-            float column[M];
-            if (k + i < args.k) {
-                gemv_outlier_values<T, M, NORM>(args, s, k + i, column);
+                                          int rows, uint4 *digits, int64_t *sums) {
+    constexpr int UNITS = GI8I_GEMV_DIGITS / (4 * M); /* of 16 columns in a chunk */
+    int lane = threadIdx.x % 32;
+    int step = static_cast<int>(blockDim.x) / 8;
+    uint32_t *words = reinterpret_cast<uint32_t *>(digits);
+#pragma unroll 1
+    for (int first = 0; first < args.k / 16; first += UNITS) {
+        for (int i = threadIdx.x; i < UNITS * 4 * M; i += blockDim.x) {
+            int m = i / (UNITS * 4);
+            int word = i % (UNITS * 4);
+            uint32_t four[4];
+            gemv_digits<T, M, NORM>(args, s, m, 16 * first + 4 * word, four);
 #pragma unroll
-                for (int m = 0; m < M; m++) {
-                    values[m * GI8I_GEMV_CHUNK + i] = column[m];
-                }
+            for (int d = 0; d < 4; d++) {
+                words[(m * 4 + d) * UNITS * 4 + word] = four[d];
             }
         }
         __syncthreads();
-        int64_t rest = args.k - k;
-        int units = static_cast<int>(rest < GI8I_GEMV_CHUNK ? rest : GI8I_GEMV_CHUNK) / 16;
-        for (int i = threadIdx.x; i < rows * M; i += blockDim.x) {
-            const float *x = values + i % M * GI8I_GEMV_CHUNK;
-            const int8_t *w = args.w + (n + i / M) * args.k + k;
-            float sum = k > 0 ? out[i] : 0.0f;
-#pragma unroll 4
-            for (int unit = 0; unit < units && n + i / M < args.n; unit++) {
-                uint4 sixteen = *reinterpret_cast<const uint4 *>(w + 16 * unit);
-                const uint32_t words[4] = {sixteen.x, sixteen.y, sixteen.z, sixteen.w};
+#pragma unroll 1
+        for (int i = 0; i < gi8i_div_up(rows, step) * M; i++) {
+            int m = i % M; /* after the first, w comes from the level-1 cache */
+            int row = i / M * step + static_cast<int>(threadIdx.x) / 8;
+            bool valid = row < rows && n + row < args.n;
+            const int8_t *w = args.w + (n + row) * args.k + 16 * static_cast<int64_t>(first);
+            int32_t sum[4] = {};
+#pragma unroll(M == 4 ? 1 : 2)
+            for (int unit = lane % 8; unit < UNITS; unit += 8) {
+                int k = 16 * (first + unit);
+                if (!valid || k >= args.k || (s.mask[k / 32] >> k % 32 & 0xffffu) == 0) {
+                    continue;
+                }
+                uint4 a = *reinterpret_cast<const uint4 *>(w + 16 * unit);
 #pragma unroll
-                for (int j = 0; j < 16; j++) {
-                    int8_t code = static_cast<int8_t>(words[j / 4] >> (8 * (j % 4)) & 0xffu);
-                    sum = fmaf(x[16 * unit + j], static_cast<float>(code), sum);
+                for (int d = 0; d < 4; d++) {
+                    uint4 b = digits[(m * 4 + d) * UNITS + unit];
+                    sum[d] = __dp4a(static_cast<int>(a.x), static_cast<int>(b.x), sum[d]);
+                    sum[d] = __dp4a(static_cast<int>(a.y), static_cast<int>(b.y), sum[d]);
+                    sum[d] = __dp4a(static_cast<int>(a.z), static_cast<int>(b.z), sum[d]);
+                    sum[d] = __dp4a(static_cast<int>(a.w), static_cast<int>(b.w), sum[d]);
                 }
             }
-            out[i] = sum;
+            int64_t all = gi8i_sum_of_digits(sum[0], sum[1], sum[2], sum[3]);
+#pragma unroll
+            for (int lanes = 4; lanes > 0; lanes /= 2) {
+                all += __shfl_xor_sync(0xffffffffu, all, lanes);
+            }
+            if (valid && lane % 8 == 0) {
+                sums[row * M + m] = all + (first > 0 ? sums[row * M + m] : 0);
+            }
         }
         __syncthreads();
     }
 }
 
-/* The outlier part of the list, of element (row, m) in each lane; by a whole warp. */
+/* The elements of row m, which has Inf, and `rows` rows of w from `n` on: Inf or NaN. What is
+ * finite makes no difference. */
+template <typename T, int M, bool NORM>
+__device__ inline void gemv_infinite_row(const gi8i_gemv_args &args, const gemv_x<M> &s, int m,
+                                         int64_t n, int rows) {
+    const gi8i_epilogue &e = args.epilogue;
+    int64_t end = n + rows < args.n ? n + rows : args.n;
+#pragma unroll 1
+    for (n += threadIdx.x; n < end; n += blockDim.x) {
+        float out = 0.0f;
+#pragma unroll 1
+        for (int k = 0; k < args.k; k++) {
+            float x = gemv_load<T, M, NORM>(args, s, m, k);
+            if (gi8i_abs_bits(x) == GI8I_INF_BITS) {
+                out = fmaf(x, static_cast<float>(args.w[n * args.k + k]), out);
+            }
+        }
+        gi8i_store(e.out, m, n,
+                   gi8i_finish_int8(0, out, 0.0f, gi8i_column_scale(e, n),
+                                    gi8i_column_bias(e, n)));
+    }
+}
+
+/* The outlier part of the list, of element (row, m) in each lane, in units; by a whole warp. */
 template <int M>
-__device__ inline float gemv_list_outliers(const gi8i_gemv_args &args, const gemv_x<M> &s,
-                                           const int64_t n[GI8I_GEMV_ROWS], int row, int m) {
+__device__ inline int64_t gemv_list_outliers(const gi8i_gemv_args &args, const gemv_x<M> &s,
+                                             int64_t n, int row, int m) {
     int lane = threadIdx.x % 32;
     int n_columns = *s.n_columns;
-    float out = 0.0f;
+    int64_t out = 0;
     for (int first = 0; first < n_columns; first += 32) {
         int w[GI8I_GEMV_ROWS] = {};
         if (first + lane < n_columns) {
-            int k = s.columns[first + lane];
-#pragma unroll
-            for (int r = 0; r < GI8I_GEMV_ROWS; r++) {
-                w[r] = args.w[n[r] * args.k + k];
-            }
+            const int8_t *code = args.w + n * args.k + s.columns[first + lane];
+            w[0] = *code;
+            w[1] = n + 1 < args.n ? code[args.k] : 0;
         }
         int count = n_columns - first < 32 ? n_columns - first : 32;
+#pragma unroll(M == 4 ? 2 : 4) /* or it takes too many registers */
         for (int i = 0; i < count; i++) {
             int code = __shfl_sync(0xffffffffu, w[0], i);
             int second = __shfl_sync(0xffffffffu, w[1], i);
             code = row == 0 ? code : second;
-            out = fmaf(s.values[m * GI8I_GEMV_LIST + first + i], static_cast<float>(code), out);
+            out += static_cast<int64_t>(s.values[m * GI8I_GEMV_LIST + first + i]) * code;
         }
     }
     return out;
@@ -355,10 +424,13 @@ __global__ void __launch_bounds__(32 * GI8I_GEMV_WARPS, 2) gemv_s8(gi8i_gemv_arg
     GI8I_SHARED(int32_t, partial, 2 * GI8I_GEMV_WARPS * SUMS);
     GI8I_SHARED(float, scales, M);
     GI8I_SHARED(float, norms, 2 * M);
+    GI8I_SHARED(const void *, rows, M);
     GI8I_SHARED(int, n_columns, 1);
-    GI8I_SHARED(int, found, GI8I_GEMV_LIST);
+    GI8I_SHARED(float, row_units, M);
     GI8I_SHARED(int, columns, GI8I_GEMV_LIST);
-    GI8I_SHARED(float, values, GI8I_GEMV_CHUNK * M); /* of the list, or of a chunk */
+    GI8I_SHARED(int, values, GI8I_GEMV_LIST * M);
+    GI8I_SHARED(uint4, digits, GI8I_GEMV_DIGITS);
+    GI8I_SHARED(float, slots, NORM ? 2 * M * GI8I_ROW_THREADS / 32 : 1);
     const gi8i_epilogue &e = args.epilogue;
     int lane = threadIdx.x % 32;
     int warp = threadIdx.x / 32;
@@ -372,9 +444,11 @@ __global__ void __launch_bounds__(32 * GI8I_GEMV_WARPS, 2) gemv_s8(gi8i_gemv_arg
     }
     int units = static_cast<int>(args.k / 16);
     int n_steps = gi8i_div_up(units, 32 * UNROLL * args.slices);
-    gemv_x<M> s = {reinterpret_cast<int8_t *>(dynamic), scales, n_columns, columns, values,
-                   norms};
-    float *many = reinterpret_cast<float *>(dynamic + M * static_cast<int64_t>(units));
+    gemv_x<M> s = {reinterpret_cast<int8_t *>(dynamic), scales, n_columns, row_units, columns,
+                   values, nullptr, norms, rows};
+    /* Behind the codes the sums of outliers of all of the block's elements, then the mask. */
+    int64_t *many = reinterpret_cast<int64_t *>(dynamic + M * static_cast<int64_t>(units));
+    s.mask = reinterpret_cast<uint32_t *>(many + args.tiles_per_block * tile_rows * M);
 
     /* Row r of this warp's in a tile; behind the end the last one of w. */
     auto row_of = [&](int tile, int r) {
@@ -401,10 +475,11 @@ __global__ void __launch_bounds__(32 * GI8I_GEMV_WARPS, 2) gemv_s8(gi8i_gemv_arg
     };
 
     gemv_weights next = load(0, 0);
-    gemv_quantize<T, M, NORM>(args, s, warp_max, found);
+    gemv_quantize<T, M, NORM>(args, s, warp_max, slots);
     bool is_listed = *n_columns <= GI8I_GEMV_LIST;
     if (!is_listed) {
-        gemv_many_outliers<T, M, NORM>(args, s, block_row, n_tiles * tile_rows, values, many);
+        gemv_many_outliers<T, M, NORM>(args, s, block_row, n_tiles * tile_rows, digits, many);
+        next = load(0, 0); /* again, to leave registers to all this */
     }
     if (blockIdx.x == 0 && threadIdx.x == 0) {
         *args.counted += static_cast<unsigned long long>(*n_columns);
@@ -468,20 +543,16 @@ __global__ void __launch_bounds__(32 * GI8I_GEMV_WARPS, 2) gemv_s8(gi8i_gemv_arg
             if (slice == 0) {
                 int row = lane / M;
                 int m = lane % M;
-                int64_t rows[ROWS];
-#pragma unroll
-                for (int r = 0; r < ROWS; r++) {
-                    rows[r] = row_of(tile, r);
-                }
-                float out = 0.0f;
+                int64_t sum = 0;
                 int in_block = tile * tile_rows + warp / args.slices * ROWS + row;
                 if (is_listed) {
-                    out = gemv_list_outliers<M>(args, s, rows, row, m);
+                    sum = gemv_list_outliers<M>(args, s, row_of(tile, 0), row, m);
                 } else if (lane < SUMS) {
-                    out = many[in_block * M + m];
+                    sum = many[in_block * M + m];
                 }
                 int64_t n = block_row + in_block;
-                if (lane < SUMS && n < args.n && m < args.m) {
+                if (lane < SUMS && n < args.n && m < args.m && gi8i_has_unit(row_units[m])) {
+                    float out = gi8i_sum_to_fp32(sum, row_units[m]);
                     float y = gi8i_finish_int8(mine, out, scales[m], gi8i_column_scale(e, n),
                                                gi8i_column_bias(e, n));
                     gi8i_store(e.out, m, n, y);
@@ -490,6 +561,12 @@ __global__ void __launch_bounds__(32 * GI8I_GEMV_WARPS, 2) gemv_s8(gi8i_gemv_arg
         }
         tile = next_tile;
         step = next_step;
+    }
+#pragma unroll 1
+    for (int m = 0; m < args.m; m++) {
+        if (!gi8i_has_unit(row_units[m])) {
+            gemv_infinite_row<T, M, NORM>(args, s, m, block_row, n_tiles * tile_rows);
+        }
     }
 }
 
@@ -526,7 +603,7 @@ static inline bool gi8i_gemv_s8_shape(const gi8i_cuda_device *device, int64_t k,
         for (int slices = 1; slices <= warps; slices *= 2) {
             int64_t tile_rows = warps / slices * GI8I_GEMV_ROWS;
             int64_t tiles = gi8i_div_up(n, tile_rows);
-            size_t x_bytes = static_cast<size_t>(kernel_m * k);
+            size_t x_bytes = static_cast<size_t>(kernel_m * k + gi8i_div_up<int64_t>(k, 32) * 4);
             size_t room = device->shared_bytes_max / (x_bytes + fixed);
             if (room == 0) {
                 return false;
@@ -535,7 +612,7 @@ static inline bool gi8i_gemv_s8_shape(const gi8i_cuda_device *device, int64_t k,
                                                                      : 32 / warps;
             int64_t per_block = gi8i_div_up(tiles, per_sm * device->n_multiprocessors);
             per_block = per_block < most_rows / tile_rows ? per_block : most_rows / tile_rows;
-            size_t shared = x_bytes + static_cast<size_t>(per_block * tile_rows * kernel_m * 4);
+            size_t shared = x_bytes + static_cast<size_t>(per_block * tile_rows * kernel_m * 8);
             if (shared + fixed > device->shared_bytes_max) {
                 continue;
             }

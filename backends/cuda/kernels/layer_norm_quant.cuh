@@ -64,6 +64,7 @@ __global__ void __launch_bounds__(GI8I_ROW_THREADS)
         });
         if (threadIdx.x % TEAM == 0) {
             quant.row_scale[row] = factors.scale;
+            quant.row_unit[row] = factors.unit;
         }
     }
     if (decompose) {

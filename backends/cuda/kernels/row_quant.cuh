@@ -15,8 +15,6 @@
 
 /* ---- one entry, one row: shared with the kernels that quantize by themselves ---- */
 
-#define GI8I_INF_BITS 0x7f800000
-
 static __device__ inline int32_t gi8i_abs_bits(float x) {
     return __float_as_int(x) & 0x7fffffff;
 }
@@ -59,10 +57,11 @@ static __device__ inline gi8i_row_max gi8i_warp_max(gi8i_row_max max) {
 typedef struct gi8i_row_factors {
     float code;  /* 127 / a; 0 where that overflows, and for a row without codes */
     float scale; /* a / 127; NaN for a row without codes: one with NaN, or Inf that is no outlier */
+    float unit;  /* of its outlier part (outliers.cuh) */
 } gi8i_row_factors;
 
 static __device__ inline gi8i_row_factors gi8i_row_factors_of(gi8i_row_max max, bool decompose) {
-    gi8i_row_factors f = {0.0f, 0.0f};
+    gi8i_row_factors f = {0.0f, 0.0f, 1.0f};
     if (max.all > GI8I_INF_BITS || (!decompose && max.all == GI8I_INF_BITS)) {
         f.scale = __int_as_float(GI8I_INF_BITS + 0x400000);
         return f;
@@ -72,6 +71,9 @@ static __device__ inline gi8i_row_factors gi8i_row_factors_of(gi8i_row_max max, 
         f.code = __fdiv_rn(127.0f, a);
     }
     f.scale = __fdiv_rn(a, 127.0f);
+    /* The outlier part takes outliers, and what codes leave: up to half of f.scale, or all. */
+    int32_t rest = f.code > 0.0f ? __float_as_int(f.scale) : max.small;
+    f.unit = gi8i_unit_above(max.all > max.small ? max.all : rest);
     return f;
 }
 
@@ -105,6 +107,7 @@ typedef struct gi8i_row_quant_args {
     int8_t *q;        /* [ldq, M], zero behind K; aligned to 4 bytes */
     int64_t ldq;      /* a multiple of 4 */
     float *row_scale; /* [M] */
+    float *row_unit;  /* [M] */
     /* Without decomposition NULL, all of them. */
     int32_t *columns;            /* [K] */
     int32_t *n_columns;          /* 1 */
@@ -244,6 +247,7 @@ template <typename T> __global__ void __launch_bounds__(1024) row_quant(gi8i_row
         }
         if (threadIdx.x == 0) {
             args.row_scale[m] = factors.scale;
+            args.row_unit[m] = factors.unit;
         }
     }
     if (decompose) {

@@ -9,15 +9,21 @@
 #include "kernels/gemm_s8.cuh"
 #include "kernels/gemv_s8.cuh"
 #include "kernels/layer_norm_quant.cuh"
+#include "kernels/outlier_product.cuh"
 #include "kernels/row_quant.cuh"
 
 namespace {
 
 typedef enum mixed_path {
     PATH_GEMV,    /* gemv_s8 alone */
-    PATH_GEMM,    /* row_quant, gemm_s8 */
-    PATH_CUBLASLT /* row_quant, cuBLASLt to int32, dequant_epilogue */
+    PATH_GEMM,    /* row_quant, outlier_product, gemm_s8 */
+    PATH_CUBLASLT /* row_quant, outlier_product, cuBLASLt to int32, dequant_epilogue */
 } mixed_path;
+
+/* Rows from which on many outlier columns are left to outlier_product. With fewer, what its two
+ * launches cost where there are few columns, 2 us, is more than it saves unless there are hundreds:
+ * 256 columns take 3 us at M = 32, N = 4096 on an H100 in the epilogue. */
+constexpr int64_t OUTLIER_PRODUCT_MIN_M = 33;
 
 typedef struct mixed_job {
     mixed_path path;
@@ -30,8 +36,10 @@ typedef struct mixed_job {
     int8_t *w;          /* [ldq, N]: the weights, where they do not lie in rows of ldq; or NULL */
     int8_t *q;          /* [ldq, M] */
     float *row_scale;   /* [M] */
+    float *row_unit;    /* [M] */
     int32_t *columns;   /* [K] */
     int32_t *n_columns; /* 1 */
+    gi8i_outlier_product_args outliers; /* its memory; sums NULL: not used */
     void *sums;         /* PATH_GEMM: what it splits k with; PATH_CUBLASLT: int32 [N, M] */
 } mixed_job;
 
@@ -84,6 +92,12 @@ void *take(scratch_layout *l, int64_t count, int64_t each) {
     return p;
 }
 
+/* Of n elements of four bytes. */
+int64_t row_bytes(int64_t n) {
+    int64_t bytes = 0;
+    return __builtin_mul_overflow(n, static_cast<int64_t>(4), &bytes) ? INT64_MAX : bytes;
+}
+
 /* `scratch` NULL: sizes alone. */
 mixed_job make_job(const gi8i_cuda_run *run, const gi8_step *step, void *scratch, size_t *bytes) {
     const gi8_tensor *node = step->node;
@@ -105,13 +119,21 @@ mixed_job make_job(const gi8i_cuda_run *run, const gi8_step *step, void *scratch
     if (job.path != PATH_GEMV) {
         job.q = static_cast<int8_t *>(take(&l, job.ldq, job.m));
         job.row_scale = static_cast<float *>(take(&l, job.m, 4));
+        job.row_unit = static_cast<float *>(take(&l, job.m, 4));
         job.columns = static_cast<int32_t *>(take(&l, job.k, 4));
         job.n_columns = static_cast<int32_t *>(take(&l, 1, 4));
     }
+    bool at_once = job.path == PATH_GEMV ||
+                   (job.path == PATH_GEMM && job.m < OUTLIER_PRODUCT_MIN_M);
+    if (!at_once && job.params.threshold > 0.0f) {
+        int64_t ld = gi8i_outlier_ld(job.k);
+        job.outliers.packed = static_cast<int8_t *>(take(&l, job.n, ld));
+        job.outliers.digits =
+            static_cast<int8_t *>(take(&l, gi8i_outlier_digit_rows(job.m), ld));
+        job.outliers.sums = static_cast<float *>(take(&l, job.m, row_bytes(job.n)));
+    }
     if (job.path == PATH_CUBLASLT) {
-        int64_t row = 0;
-        bool fits = !__builtin_mul_overflow(job.n, static_cast<int64_t>(4), &row);
-        job.sums = take(&l, job.m, fits ? row : INT64_MAX);
+        job.sums = take(&l, job.m, row_bytes(job.n));
     } else if (job.path == PATH_GEMM) {
         size_t size = gi8i_gemm_s8_scratch_bytes(run->device, job.ldq, job.n, job.m);
         job.sums = size > 0 ? take(&l, static_cast<int64_t>(size), 1) : nullptr;
@@ -143,6 +165,7 @@ gi8i_epilogue make_epilogue(const mixed_job *job, const gi8_step *step) {
     const gi8_tensor *bias = step->node->src[2];
     gi8i_epilogue e = {};
     e.row_scale = job->row_scale;
+    e.row_unit = job->row_unit;
     e.absmax = static_cast<const float *>(step->src[1]);
     e.bias = bias != nullptr ? step->src[2] : nullptr;
     e.bias_type = bias != nullptr ? bias->type : GI8_TYPE_F32;
@@ -153,6 +176,7 @@ gi8i_epilogue make_epilogue(const mixed_job *job, const gi8_step *step) {
     e.ldq = job->ldq;
     e.threshold = job->params.threshold;
     e.per_token = job->params.outliers == GI8_OUTLIERS_PER_TOKEN;
+    e.sums = job->outliers.sums;
     e.out = gi8i_output_of(step);
     return e;
 }
@@ -186,6 +210,7 @@ gi8_status launch_row_quant(const gi8i_cuda_run *run, const mixed_job *job, cons
     args.q = job->q;
     args.ldq = job->ldq;
     args.row_scale = job->row_scale;
+    args.row_unit = job->row_unit;
     args.columns = job->params.threshold > 0.0f ? job->columns : nullptr;
     args.n_columns = job->n_columns;
     return norm != nullptr ? gi8i_layer_norm_quant(run, gi8i_layer_norm_of(norm), args, error)
@@ -250,6 +275,15 @@ gi8_status launch_both(const gi8i_cuda_run *run, const gi8_step *norm, const gi8
         const pad_rows pad = {w, job.k, job.w, job.ldq};
         status = gi8i_launch_each_unit("pad_rows", run, pad, job.n, job.ldq / 4, error);
         w = job.w;
+    }
+    if (status == GI8_OK && e.sums != nullptr) {
+        gi8i_outlier_product_args args = job.outliers;
+        args.w = w;
+        args.k = job.ldq;
+        args.n = job.n;
+        args.m = job.m;
+        args.epilogue = e;
+        status = gi8i_outlier_product(run, args, error);
     }
     if (status == GI8_OK && job.path == PATH_GEMM) {
         return launch_gemm(run, &job, e, w, error);
