@@ -11,76 +11,13 @@
  *   S * (3 u A R + (n + 4) u O) + the rounding of R and S (u, or 2^-150 where denormal) + u |y|
  * and in the rounding to the result's type. The CPU's result is the exact value, rounded.
  */
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cuda_fixture.h"
-#include "ggml-int8/gi8_quantize.h"
-
-typedef struct problem {
-    int64_t k, n, m;
-    float threshold;
-    gi8_outliers mode;
-    gi8_type x_type, out_type;
-    int bias_type; /* a gi8_type, or -1 for none */
-    int64_t w_shift; /* codes before the first */
-    int64_t gap;   /* elements between rows of x */
-    int64_t first_row, rows; /* of x that the graph multiplies; rows 0: all */
-    int8_t *codes;
-    float *absmax, *bias, *x;
-} problem;
-
-static float *random_floats(test_rng *rng, int64_t count, float low, float high) {
-    float *values = malloc((size_t)count * sizeof *values + 1);
-    assert_non_null(values);
-    for (int64_t i = 0; i < count; i++) {
-        values[i] = test_rng_float(rng, low, high);
-    }
-    return values;
-}
-
-static problem make_problem(test_rng *rng, int64_t k, int64_t n, int64_t m) {
-    problem p = {.k = k, .n = n, .m = m, .threshold = 6.0f, .bias_type = -1};
-    p.codes = malloc((size_t)(k * n) + 1);
-    assert_non_null(p.codes);
-    for (int64_t i = 0; i < k * n; i++) {
-        p.codes[i] = (int8_t)test_rng_int(rng, -127, 127);
-    }
-    p.absmax = random_floats(rng, n, 0.0f, 1.0f);
-    p.bias = random_floats(rng, n, -1.0f, 1.0f);
-    p.x = random_floats(rng, k * m, -3.0f, 3.0f);
-    return p;
-}
-
-static void free_problem(problem *p) {
-    free(p->codes);
-    free(p->absmax);
-    free(p->bias);
-    free(p->x);
-}
-
-/* Makes columns of x large, one in `every`, in one or all rows. */
-static void plant_outliers(test_rng *rng, problem *p, int64_t every, bool all_rows) {
-    for (int64_t i = 0; i < p->k; i += every) {
-        int64_t row = test_rng_int(rng, 0, p->m - 1);
-        for (int64_t j = 0; j < p->m; j++) {
-            if (all_rows || j == row) {
-                p->x[j * p->k + i] = test_rng_float(rng, 7.0f, 60.0f) * (j % 2 == 0 ? 1.0f : -1.0f);
-            }
-        }
-    }
-}
-
-static void round_to(gi8_type type, float *values, int64_t count) {
-    uint32_t buffer;
-    for (int64_t i = 0; i < count; i++) {
-        gi8_convert_from_fp32(type, values + i, 1, &buffer);
-        gi8_convert_to_fp32(type, &buffer, 1, values + i);
-    }
-}
+#include "int8_problem.h"
 
 /* ---- graphs ---------------------------------------------------------------------------------- */
 
@@ -95,7 +32,7 @@ static gi8_tensor *float_input(cuda_case *c, gi8_type type, int64_t ne0, int64_t
 }
 
 /* The codes, or a view of them behind p->w_shift others. */
-static gi8_tensor *codes_input(cuda_case *c, const problem *p) {
+static gi8_tensor *codes_input(cuda_case *c, const int8_problem *p) {
     const size_t shift = (size_t)p->w_shift;
     const size_t size = (size_t)(p->k * p->n);
     int8_t *values = malloc(shift + size + 1);
@@ -109,7 +46,7 @@ static gi8_tensor *codes_input(cuda_case *c, const problem *p) {
 }
 
 static gi8_tensor *build(cuda_case *c, const void *arg) {
-    const problem *p = arg;
+    const int8_problem *p = arg;
     int64_t rows = p->rows > 0 ? p->rows : p->m;
     gi8_tensor *codes = codes_input(c, p);
     gi8_tensor *absmax = float_input(c, GI8_TYPE_F32, p->n, 1, p->absmax);
@@ -148,20 +85,14 @@ static double error_of(double scale) {
     return fmax(scale * 0x1p-24, 0x1p-150);
 }
 
-static expectation expect_element(const problem *p, int64_t row, int64_t column,
+static expectation expect_element(const int8_problem *p, int64_t row, int64_t column,
                                   const bool *in_o) {
     const float *x = p->x + row * p->k;
     const int8_t *w = p->codes + column * p->k;
     bool decompose = p->threshold > 0.0f;
-    float a = 0.0f;
-    for (int64_t i = 0; i < p->k; i++) {
-        float size = fabsf(x[i]);
-        if (isnan(size) || (!decompose && isinf(size))) {
-            return (expectation){NAN, 0.0};
-        }
-        if (!decompose || size < p->threshold) {
-            a = size > a ? size : a;
-        }
+    float a = int8_problem_row_max(p, row);
+    if (isnan(a)) {
+        return (expectation){NAN, 0.0};
     }
     float c = a > 0.0f && !isinf(127.0f / a) ? 127.0f / a : 0.0f;
     double r_scale = (double)a / 127.0;
@@ -198,21 +129,8 @@ static expectation expect_element(const problem *p, int64_t row, int64_t column,
     return e;
 }
 
-/* Fills in_o with the columns of the call and returns how many there are. */
-static int64_t outlier_columns(const problem *p, bool *in_o) {
-    int64_t count = 0;
-    for (int64_t i = 0; i < p->k; i++) {
-        in_o[i] = false;
-        for (int64_t j = 0; j < p->m; j++) {
-            in_o[i] = in_o[i] || (p->threshold > 0.0f && fabsf(p->x[j * p->k + i]) >= p->threshold);
-        }
-        count += in_o[i];
-    }
-    return count;
-}
-
 static void assert_element(float actual, double expected, double bound, const char *what,
-                           const problem *p, int64_t i) {
+                           const int8_problem *p, int64_t i) {
     bool close = isnan(expected)   ? isnan(actual)
                  : isinf(expected) ? (double)actual == expected
                                    : fabs((double)actual - expected) <= bound;
@@ -224,16 +142,13 @@ static void assert_element(float actual, double expected, double bound, const ch
     }
 }
 
-static void check(problem *p) {
-    round_to(p->x_type, p->x, p->k * p->m);
-    if (p->bias_type >= 0) {
-        round_to((gi8_type)p->bias_type, p->bias, p->n);
-    }
+static void check(int8_problem *p) {
+    int8_problem_round(p);
     cuda_result cuda = cuda_run_cuda(build, p, 0);
     cuda_result cpu = cuda_run_cpu(build, p, 0);
     bool *in_o = malloc((size_t)p->k * sizeof *in_o);
     assert_non_null(in_o);
-    int64_t n_outliers = outlier_columns(p, in_o);
+    int64_t n_outliers = int8_problem_outlier_columns(p, in_o);
     assert_int_equal(cuda.count, p->n * p->m);
     if (p->n * p->m > 0) {
         assert_int_equal(cuda.outliers.columns, p->k);
@@ -259,7 +174,10 @@ static void check(problem *p) {
 
 /* ---- tests ----------------------------------------------------------------------------------- */
 
-static const float thresholds[] = {6.0f, 2.0f, 0.0f, -1.0f};
+static void check_shape(int8_problem *p) {
+    p->w_shift = p->threshold == 2.0f ? 1 + p->k % 15 : 0;
+    check(p);
+}
 
 /* Each path: up to 4 rows, more, more than 128 with K for cuBLASLt; K that is no multiple of 16,
  * and weights at an address that is none; weights of one block and of many, K in one and in many
@@ -273,20 +191,7 @@ static void test_shapes(void **state) {
         {16, 3, 5},   {96, 65, 33}, {512, 70, 7},  {64, 64, 129}, {1024, 40, 2}, {8192, 4, 3},
         {144, 129, 97},
     };
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        for (int mode = 0; mode < 2; mode++) {
-            for (size_t t = 0; t < sizeof thresholds / sizeof *thresholds; t++) {
-                problem p = make_problem(&rng, shapes[i][0], shapes[i][1], shapes[i][2]);
-                p.mode = (gi8_outliers)mode;
-                p.threshold = thresholds[t];
-                p.bias_type = t % 2 == 0 ? GI8_TYPE_F32 : -1;
-                p.w_shift = t == 1 ? 1 + (int64_t)i % 15 : 0;
-                plant_outliers(&rng, &p, 1 + (int64_t)i * 7, mode == 0);
-                check(&p);
-                free_problem(&p);
-            }
-        }
-    }
+    int8_check_shapes(&rng, shapes, sizeof shapes / sizeof *shapes, check_shape);
 }
 
 /* More than 128 rows and a long K: cuBLASLt and the sums' detour, where the device takes it. */
@@ -296,113 +201,55 @@ static void test_many_rows(void **state) {
     static const int64_t shapes[][3] = {{8192, 20, 130}, {8192, 22, 131}, {2048, 136, 130},
                                         {8197, 20, 130}};
     for (int i = 0; i < 4; i++) {
-        problem p = make_problem(&rng, shapes[i][0], shapes[i][1], shapes[i][2]);
+        int8_problem p = int8_problem_random(&rng, shapes[i][0], shapes[i][1], shapes[i][2]);
         p.mode = (gi8_outliers)(i % 2);
         p.bias_type = GI8_TYPE_F16;
-        plant_outliers(&rng, &p, 150, false);
+        int8_problem_plant_outliers(&rng, &p, 150, false);
         check(&p);
-        free_problem(&p);
+        int8_problem_free(&p);
     }
 }
 
-static void test_types(void **state) {
-    (void)state;
-    test_rng rng = test_rng_seeded(163);
-    for (int x_type = 0; x_type < 3; x_type++) {
-        for (int out_type = 0; out_type < 3; out_type++) {
-            for (int bias_type = -1; bias_type < 3; bias_type++) {
-                static const int64_t ms[] = {1, 2, 3, 9};
-                int64_t k = bias_type == 0 ? 77 : 80;
-                problem p = make_problem(&rng, k, 38, ms[bias_type + 1]);
-                p.x_type = (gi8_type)x_type;
-                p.out_type = (gi8_type)out_type;
-                p.bias_type = bias_type;
-                p.mode = (gi8_outliers)(bias_type & 1);
-                p.gap = out_type == 1 ? 3 : 0;
-                plant_outliers(&rng, &p, 20, false);
-                check(&p);
-                free_problem(&p);
-            }
-        }
-    }
-}
-
-static void test_empty(void **state) {
-    (void)state;
-    test_rng rng = test_rng_seeded(164);
-    problem no_rows = make_problem(&rng, 20, 7, 0);
-    check(&no_rows);
-    free_problem(&no_rows);
-    problem no_columns = make_problem(&rng, 20, 0, 3);
-    check(&no_columns);
-    free_problem(&no_columns);
+static void check_type(int8_problem *p) {
+    p->gap = p->out_type == GI8_TYPE_F16 ? 3 : 0;
+    check(p);
 }
 
 /* What the following tests vary: each path, but for the one through cuBLASLt. */
 static const int64_t paths[][2] = {{96, 1}, {96, 3}, {96, 7}, {90, 7}};
 enum { N_PATHS = sizeof paths / sizeof *paths };
 
-/* |x| >= threshold: exactly 6 is an outlier, the float below is not. check() counts. */
-static void test_threshold_is_inclusive(void **state) {
+static void test_types(void **state) {
     (void)state;
-    test_rng rng = test_rng_seeded(165);
-    for (int i = 0; i < 2 * N_PATHS; i++) {
-        problem p = make_problem(&rng, paths[i / 2][0], 20, paths[i / 2][1]);
-        p.mode = (gi8_outliers)(i % 2);
-        int64_t last = (p.m - 1) * p.k;
-        p.x[5] = 6.0f;
-        p.x[last + 17] = -6.0f;
-        p.x[40] = nextafterf(6.0f, 0.0f);
-        p.x[last + 41] = -nextafterf(6.0f, 0.0f);
-        check(&p);
-        free_problem(&p);
+    test_rng rng = test_rng_seeded(163);
+    for (int i = 0; i < N_PATHS; i++) {
+        int8_check_types(&rng, paths[i][0], 38, paths[i][1], check_type);
     }
 }
 
-/* All columns, more than any list in shared memory holds, and none. */
+/* check() counts the outliers. */
+static void test_thresholds(void **state) {
+    (void)state;
+    test_rng rng = test_rng_seeded(165);
+    for (int i = 0; i < N_PATHS; i++) {
+        int8_check_thresholds(&rng, paths[i][0], 20, paths[i][1], check);
+    }
+}
+
+/* More of them than any list in shared memory holds. */
 static void test_all_and_no_outliers(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(166);
-    for (int i = 0; i < 2 * N_PATHS; i++) {
-        int64_t k = paths[i / 2][0] * 6;
-        problem all = make_problem(&rng, k, 75, paths[i / 2][1]);
-        all.mode = (gi8_outliers)(i % 2);
-        plant_outliers(&rng, &all, 1, true);
-        check(&all);
-        free_problem(&all);
-        problem some = make_problem(&rng, k, 75, paths[i / 2][1]);
-        some.mode = (gi8_outliers)(i % 2);
-        plant_outliers(&rng, &some, 2, false);
-        check(&some);
-        free_problem(&some);
-        problem none = make_problem(&rng, k, 75, paths[i / 2][1]);
-        none.mode = (gi8_outliers)(i % 2);
-        check(&none);
-        free_problem(&none);
+    for (int i = 0; i < N_PATHS; i++) {
+        int8_check_outliers(&rng, 6 * paths[i][0], 75, paths[i][1], check);
     }
 }
 
-/* Zero rows of x and of w, denormals, and maxima for which there is no factor. */
 static void test_small_values(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(167);
-    for (int j = 0; j < N_PATHS; j++) {
-        for (int kind = 0; kind < 4; kind++) {
-            problem p = make_problem(&rng, paths[j][0], 18, paths[j][1]);
-            p.bias_type = kind % 2 == 0 ? GI8_TYPE_F32 : -1;
-            for (int64_t i = 0; i < p.k; i++) {
-                p.x[i] = kind == 0   ? 0.0f
-                         : kind == 1 ? (i % 2 == 0 ? 1e-40f : -3e-42f)
-                         : kind == 2 ? p.x[i] * 1e-37f
-                                     : (i % 2 == 0 ? -0.0f : 1e-41f);
-                p.codes[2 * p.k + i] = 0;
-            }
-            p.x[3] = kind == 3 ? 1.0f : p.x[3];
-            p.absmax[2] = 0.0f;
-            p.absmax[3] = 1e-40f;
-            check(&p);
-            free_problem(&p);
-        }
+    for (int i = 0; i < N_PATHS; i++) {
+        int8_check_small_values(&rng, paths[i][0], 18, paths[i][1], check);
     }
 }
 
@@ -411,7 +258,7 @@ static void test_not_finite(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(168);
     for (int i = 0; i < 4 * N_PATHS; i++) {
-        problem p = make_problem(&rng, paths[i / 4][0], 40, paths[i / 4][1]);
+        int8_problem p = int8_problem_random(&rng, paths[i / 4][0], 40, paths[i / 4][1]);
         p.mode = (gi8_outliers)(i % 2);
         p.threshold = i % 4 < 2 ? 6.0f : 0.0f;
         p.x[(p.m - 1) * p.k + 33] = -INFINITY;
@@ -421,25 +268,11 @@ static void test_not_finite(void **state) {
         }
         p.codes[33] = 0;
         check(&p);
-        free_problem(&p);
-        problem nan = make_problem(&rng, paths[i / 4][0], 3, 1);
+        int8_problem_free(&p);
+        int8_problem nan = int8_problem_random(&rng, paths[i / 4][0], 3, 1);
         nan.x[0] = NAN;
         check(&nan);
-        free_problem(&nan);
-    }
-}
-
-/* A threshold of Inf: only Inf is an outlier. */
-static void test_infinite_threshold(void **state) {
-    (void)state;
-    test_rng rng = test_rng_seeded(169);
-    for (int i = 0; i < N_PATHS; i++) {
-        problem p = make_problem(&rng, paths[i][0], 10, paths[i][1]);
-        p.threshold = INFINITY;
-        p.x[7] = 1e30f;
-        p.x[(p.m - 1) * p.k + 9] = INFINITY;
-        check(&p);
-        free_problem(&p);
+        int8_problem_free(&nan);
     }
 }
 
@@ -449,10 +282,10 @@ static void test_batch_invariance(void **state) {
     test_rng rng = test_rng_seeded(170);
     static const int64_t sizes[] = {1, 2, 3, 5, 40};
     for (int kind = 0; kind < 2; kind++) { /* few outlier columns, and more than a list holds */
-        problem p = make_problem(&rng, kind == 0 ? 8192 : 400, 24, 129);
+        int8_problem p = int8_problem_random(&rng, kind == 0 ? 8192 : 400, 24, 129);
         p.mode = GI8_OUTLIERS_PER_TOKEN;
         p.bias_type = GI8_TYPE_F32;
-        plant_outliers(&rng, &p, kind == 0 ? 400 : 1, kind == 1);
+        int8_problem_plant_outliers(&rng, &p, kind == 0 ? 400 : 1, kind == 1);
         cuda_result batch = cuda_run_cuda(build, &p, 0);
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             p.rows = sizes[i];
@@ -463,27 +296,24 @@ static void test_batch_invariance(void **state) {
             cuda_result_free(&part);
         }
         cuda_result_free(&batch);
-        free_problem(&p);
+        int8_problem_free(&p);
     }
 }
 
-/* The largest sums: every code 127 (or -127), k a few thousand and at its limit. */
+/* With an outlier that is the last bit of the mask. */
+static void check_last_column(int8_problem *p) {
+    p->x[p->k - 1] = 8.0f;
+    check(p);
+}
+
+/* k a few thousand and at its limit. */
 static void test_largest_sums(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(171);
     static const int64_t shapes[][2] = {
         {4099, 3}, {GI8_INT8_MAX_K, 1}, {133136, 1}, {133136, 5}};
     for (int i = 0; i < 4; i++) {
-        problem p = make_problem(&rng, shapes[i][0], 3, shapes[i][1]);
-        for (int64_t j = 0; j < p.k * p.n; j++) {
-            p.codes[j] = j / p.k == 1 ? -127 : 127;
-        }
-        for (int64_t j = 0; j < p.k * p.m; j++) {
-            p.x[j] = j / p.k == 1 ? -5.0f : 5.0f;
-        }
-        p.x[p.k - 1] = 8.0f; /* the last bit of the mask */
-        check(&p);
-        free_problem(&p);
+        int8_check_largest_sums(&rng, shapes[i][0], 3, shapes[i][1], check_last_column);
     }
 }
 
@@ -491,7 +321,7 @@ static void test_largest_sums(void **state) {
 
 /* x with strided rows in four dimensions against the same rows side by side. */
 typedef struct view_arg {
-    const problem *p;
+    const int8_problem *p;
     bool is_view;
 } view_arg;
 
@@ -502,7 +332,7 @@ static gi8_tensor *build_view(cuda_case *c, const void *arg) {
     if (!v->is_view) {
         return build(c, v->p);
     }
-    const problem *p = v->p;
+    const int8_problem *p = v->p;
     float *wide = malloc((size_t)(2 * p->k * p->m) * sizeof *wide);
     assert_non_null(wide);
     for (int64_t i = 0; i < 2 * p->k * p->m; i++) {
@@ -532,8 +362,8 @@ static void test_views(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(172);
     for (int i = 0; i < 2; i++) {
-        problem p = make_problem(&rng, i == 0 ? 45 : 64, 12, VIEW_A * VIEW_B * VIEW_C);
-        plant_outliers(&rng, &p, 10, false);
+        int8_problem p = int8_problem_random(&rng, i == 0 ? 45 : 64, 12, VIEW_A * VIEW_B * VIEW_C);
+        int8_problem_plant_outliers(&rng, &p, 10, false);
         view_arg plain = {&p, false};
         view_arg view = {&p, true};
         cuda_result expected = cuda_run_cuda(build_view, &plain, 0);
@@ -542,20 +372,20 @@ static void test_views(void **state) {
         assert_memory_equal(expected.bytes, actual.bytes, (size_t)expected.count * sizeof(float));
         cuda_result_free(&expected);
         cuda_result_free(&actual);
-        free_problem(&p);
+        int8_problem_free(&p);
     }
 }
 
 /* A product, what follows it, and, where `apart`, a copy between the two that keeps them apart. */
 typedef struct fused_arg {
-    const problem *p;
+    const int8_problem *p;
     bool apart;
     int kind;
 } fused_arg;
 
 static gi8_tensor *build_fused(cuda_case *c, const void *arg) {
     const fused_arg *f = arg;
-    const problem *p = f->p;
+    const int8_problem *p = f->p;
     gi8_tensor *y = build(c, p);
     gi8_tensor *matrix = cuda_random_input(c, GI8_TYPE_F32, (int64_t[]){p->n, p->m, 1, 1}, -1.0f,
                                            1.0f, 0, 0);
@@ -581,9 +411,9 @@ static void test_fused(void **state) {
         {96, 36, 1}, {96, 37, 3}, {96, 36, 7}, {90, 38, 7}, {8192, 36, 129}, {8192, 37, 129}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         for (int kind = 0; kind < 4; kind++) {
-            problem p = make_problem(&rng, shapes[i][0], shapes[i][1], shapes[i][2]);
+            int8_problem p = int8_problem_random(&rng, shapes[i][0], shapes[i][1], shapes[i][2]);
             p.bias_type = kind % 2 == 0 ? GI8_TYPE_BF16 : -1;
-            plant_outliers(&rng, &p, 40, false);
+            int8_problem_plant_outliers(&rng, &p, 40, false);
             fused_arg together = {&p, false, kind};
             fused_arg apart = {&p, true, kind};
             uint64_t seed = test_rng_next(&rng);
@@ -593,7 +423,7 @@ static void test_fused(void **state) {
                                 (size_t)expected.count * sizeof(float));
             cuda_result_free(&expected);
             cuda_result_free(&actual);
-            free_problem(&p);
+            int8_problem_free(&p);
         }
     }
 }
@@ -603,12 +433,10 @@ int main(void) {
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_many_rows),
         cmocka_unit_test(test_types),
-        cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_threshold_is_inclusive),
+        cmocka_unit_test(test_thresholds),
         cmocka_unit_test(test_all_and_no_outliers),
         cmocka_unit_test(test_small_values),
         cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_infinite_threshold),
         cmocka_unit_test(test_batch_invariance),
         cmocka_unit_test(test_largest_sums),
         cmocka_unit_test(test_views),

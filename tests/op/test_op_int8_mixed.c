@@ -5,82 +5,21 @@
  * result is the exact value of the formula, rounded to fp32, except where that lies within some
  * 2^-52 * K of the middle between two floats: a result may be one unit off, and nothing else.
  */
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ggml-int8/gi8_quantize.h"
+#include "int8_problem.h"
 #include "op_fixture.h"
-
-typedef struct problem {
-    int64_t k, n, m;
-    float threshold;
-    gi8_outliers mode;
-    gi8_type x_type;
-    gi8_type out_type;
-    int bias_type; /* a gi8_type, or -1 for none */
-    gi8_layout layout;
-    int8_t *codes;
-    float *absmax;
-    float *bias;
-    float *x;
-} problem;
-
-static problem make_problem(test_rng *rng, int64_t k, int64_t n, int64_t m) {
-    problem p = {.k = k, .n = n, .m = m, .threshold = 6.0f, .bias_type = -1};
-    p.layout = test_rng_int(rng, 0, 1) ? GI8_LAYOUT_PANELS : GI8_LAYOUT_STRIDED;
-    float *w = op_random(rng, k * n, -0.5f, 0.5f);
-    p.codes = malloc((size_t)(k * n) + 1);
-    p.absmax = op_random(rng, n, 0.0f, 1.0f);
-    p.bias = op_random(rng, n, -1.0f, 1.0f);
-    p.x = op_random(rng, k * m, -3.0f, 3.0f);
-    assert_non_null(p.codes);
-    assert_int_equal(
-        gi8_int8_quantize_weight_rows(GI8_TYPE_F32, w, k, n, p.codes, p.absmax, NULL), GI8_OK);
-    free(w);
-    return p;
-}
-
-static void free_problem(problem *p) {
-    free(p->codes);
-    free(p->absmax);
-    free(p->bias);
-    free(p->x);
-}
-
-/* Makes columns of x large, one in `every`, in one or all rows. */
-static void plant_outliers(test_rng *rng, problem *p, int64_t every, bool all_rows) {
-    for (int64_t i = 0; i < p->k; i += every) {
-        int64_t row = test_rng_int(rng, 0, p->m - 1);
-        for (int64_t j = 0; j < p->m; j++) {
-            if (all_rows || j == row) {
-                p->x[j * p->k + i] = test_rng_float(rng, 7.0f, 60.0f) * (j % 2 == 0 ? 1.0f : -1.0f);
-            }
-        }
-    }
-}
-
-/* Fills in_o with the columns of the call and returns how many there are. */
-static int64_t outlier_columns(const problem *p, bool *in_o) {
-    int64_t count = 0;
-    for (int64_t i = 0; i < p->k; i++) {
-        in_o[i] = false;
-        for (int64_t j = 0; j < p->m; j++) {
-            in_o[i] = in_o[i] || (p->threshold > 0.0f && fabsf(p->x[j * p->k + i]) >= p->threshold);
-        }
-        count += in_o[i];
-    }
-    return count;
-}
 
 /* How far a device may be from the CPU. Codes and integer sums are the same; it may add the parts,
  * n outlier columns among them, in fp32, where each of n + 16 roundings or fewer is half a unit of
  * at most sum |x| times the largest weight. */
-static void set_bound(op_case *c, const problem *p) {
+static void set_bound(op_case *c, const int8_problem *p) {
     bool *in_o = malloc((size_t)p->k * sizeof *in_o + 1);
     assert_non_null(in_o);
-    double roundings = (double)outlier_columns(p, in_o) + 16.0;
+    double roundings = (double)int8_problem_outlier_columns(p, in_o) + 16.0;
     free(in_o);
     double x_size = 0.0;
     double weight = 0.0;
@@ -103,7 +42,7 @@ static void set_bound(op_case *c, const problem *p) {
     }
 }
 
-static gi8_tensor *build(op_case *c, const problem *p, int64_t first_row, int64_t rows) {
+static gi8_tensor *build(op_case *c, const int8_problem *p, int64_t first_row, int64_t rows) {
     set_bound(c, p);
     gi8_tensor *codes = op_codes(c, p->layout, p->k, p->n, p->codes);
     gi8_tensor *absmax = op_memory(c, GI8_TYPE_F32, (int64_t[]){p->n, 1, 1, 1}, p->absmax);
@@ -124,19 +63,13 @@ static double unit_of(double v) {
 }
 
 /* One element from the definition: codes, maximum and outliers afresh, sums in int64 and double. */
-static double expect_element(const problem *p, int64_t row, int64_t column, const bool *in_o) {
+static double expect_element(const int8_problem *p, int64_t row, int64_t column, const bool *in_o) {
     const float *x = p->x + row * p->k;
     const int8_t *w = p->codes + column * p->k;
     bool decompose = p->threshold > 0.0f;
-    float a = 0.0f;
-    for (int64_t i = 0; i < p->k; i++) {
-        float size = fabsf(x[i]);
-        if (isnan(size) || (!decompose && isinf(size))) {
-            return NAN;
-        }
-        if (!decompose || size < p->threshold) {
-            a = size > a ? size : a;
-        }
+    float a = int8_problem_row_max(p, row);
+    if (isnan(a)) {
+        return NAN;
     }
     float c = a > 0.0f && !isinf(127.0f / a) ? 127.0f / a : 0.0f;
     int64_t acc = 0;
@@ -156,11 +89,8 @@ static double expect_element(const problem *p, int64_t row, int64_t column, cons
     return (double)acc * ((double)a / 127.0) * scale + out + bias;
 }
 
-static void check(problem *p) {
-    op_round_to(p->x_type, p->x, p->k * p->m);
-    if (p->bias_type >= 0) {
-        op_round_to((gi8_type)p->bias_type, p->bias, p->n);
-    }
+static void check(int8_problem *p) {
+    int8_problem_round(p);
     op_case c;
     op_begin(&c);
     void *y = op_run(&c, build(&c, p, 0, p->m));
@@ -170,7 +100,7 @@ static void check(problem *p) {
     void *scratch = malloc(GI8_INT8_REFERENCE_SCRATCH(p->k));
     assert_true(in_o != NULL && reference != NULL && actual != NULL && scratch != NULL);
 
-    int64_t n_outliers = outlier_columns(p, in_o);
+    int64_t n_outliers = int8_problem_outlier_columns(p, in_o);
     if (p->n * p->m > 0) {
         assert_int_equal(c.outliers.columns, p->k);
         assert_int_equal(c.outliers.outlier_columns, n_outliers);
@@ -206,8 +136,6 @@ static void check(problem *p) {
     op_end(&c);
 }
 
-static const float thresholds[] = {6.0f, 2.0f, 0.0f, -1.0f};
-
 static void test_shapes(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(61);
@@ -216,109 +144,55 @@ static void test_shapes(void **state) {
         {84, 30, 64}, {499, 130, 2}, {512, 33, 1}, {513, 8, 97}, {1024, 70, 3}, {2500, 20, 6},
         {31, 16, 48}, {128, 129, 50},
     };
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        for (int mode = 0; mode < 2; mode++) {
-            for (size_t t = 0; t < sizeof thresholds / sizeof *thresholds; t++) {
-                problem p = make_problem(&rng, shapes[i][0], shapes[i][1], shapes[i][2]);
-                p.mode = (gi8_outliers)mode;
-                p.threshold = thresholds[t];
-                p.bias_type = t % 2 == 0 ? GI8_TYPE_F32 : -1;
-                plant_outliers(&rng, &p, 1 + (int64_t)i * 7, mode == 0);
-                check(&p);
-                free_problem(&p);
-            }
-        }
-    }
+    int8_check_shapes(&rng, shapes, sizeof shapes / sizeof *shapes, check);
 }
 
 static void test_types(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(62);
-    for (int x_type = 0; x_type < 3; x_type++) {
-        for (int out_type = 0; out_type < 3; out_type++) {
-            for (int bias_type = -1; bias_type < 3; bias_type++) {
-                problem p = make_problem(&rng, 77, 70, 9);
-                p.x_type = (gi8_type)x_type;
-                p.out_type = (gi8_type)out_type;
-                p.bias_type = bias_type;
-                p.mode = (gi8_outliers)(bias_type & 1);
-                plant_outliers(&rng, &p, 20, false);
-                check(&p);
-                free_problem(&p);
-            }
-        }
-    }
+    int8_check_types(&rng, 77, 70, 9, check);
 }
 
 static void test_empty(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(63);
-    problem no_rows = make_problem(&rng, 20, 7, 0);
+    int8_problem no_rows = int8_problem_random(&rng, 20, 7, 0);
     check(&no_rows);
-    free_problem(&no_rows);
-    problem no_columns = make_problem(&rng, 20, 0, 3);
+    int8_problem_free(&no_rows);
+    int8_problem no_columns = int8_problem_random(&rng, 20, 0, 3);
     check(&no_columns);
-    free_problem(&no_columns);
+    int8_problem_free(&no_columns);
 }
 
 /* |x| >= threshold: exactly 6 is an outlier, the float below is not. */
-static void test_threshold_is_inclusive(void **state) {
+static void test_thresholds(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(64);
-    for (int mode = 0; mode < 2; mode++) {
-        problem p = make_problem(&rng, 100, 20, 3);
-        p.mode = (gi8_outliers)mode;
-        p.x[5] = 6.0f;
-        p.x[100 + 17] = -6.0f;
-        p.x[200 + 40] = nextafterf(6.0f, 0.0f);
-        p.x[41] = -nextafterf(6.0f, 0.0f);
-        op_case c;
-        op_begin(&c);
-        free(op_run(&c, build(&c, &p, 0, p.m)));
-        assert_int_equal(c.outliers.outlier_columns, 2);
-        op_end(&c);
-        check(&p);
-        free_problem(&p);
-    }
+    int8_check_thresholds(&rng, 100, 20, 3, check);
+    int8_check_thresholds(&rng, 50, 10, 4, check);
+    int8_problem p = int8_problem_random(&rng, 100, 20, 3);
+    p.x[5] = 6.0f;
+    p.x[100 + 17] = -6.0f;
+    p.x[200 + 40] = nextafterf(6.0f, 0.0f);
+    op_case c;
+    op_begin(&c);
+    free(op_run(&c, build(&c, &p, 0, p.m)));
+    assert_int_equal(c.outliers.outlier_columns, 2);
+    op_end(&c);
+    int8_problem_free(&p);
 }
 
 static void test_all_and_no_outliers(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(65);
-    for (int mode = 0; mode < 2; mode++) {
-        for (int rows = 1; rows <= 60; rows += 59) {
-            problem all = make_problem(&rng, 333, 75, rows);
-            all.mode = (gi8_outliers)mode;
-            plant_outliers(&rng, &all, 1, true);
-            check(&all);
-            free_problem(&all);
-            problem none = make_problem(&rng, 333, 75, rows);
-            none.mode = (gi8_outliers)mode;
-            check(&none);
-            free_problem(&none);
-        }
-    }
+    int8_check_outliers(&rng, 333, 75, 1, check);
+    int8_check_outliers(&rng, 333, 75, 60, check);
 }
 
-/* Zero rows of x and of w, denormals, and maxima for which there is no factor. */
 static void test_small_values(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(66);
-    problem p = make_problem(&rng, 90, 18, 6);
-    p.bias_type = GI8_TYPE_F32;
-    for (int64_t i = 0; i < p.k; i++) {
-        p.x[i] = 0.0f;
-        p.x[p.k + i] = i % 2 == 0 ? 1e-40f : -3e-42f;
-        p.x[2 * p.k + i] *= 1e-37f;
-        p.x[3 * p.k + i] = i % 2 == 0 ? -0.0f : 0.0f;
-        p.codes[2 * p.k + i] = 0;
-    }
-    p.absmax[2] = 0.0f;
-    p.absmax[3] = 1e-40f;
-    check(&p);
-    p.bias_type = -1;
-    check(&p);
-    free_problem(&p);
+    int8_check_small_values(&rng, 90, 18, 6, check);
 }
 
 /* NaN: that row and no other. Inf: an outlier where there are any, else like NaN. */
@@ -327,7 +201,7 @@ static void test_not_finite(void **state) {
     test_rng rng = test_rng_seeded(67);
     for (int mode = 0; mode < 2; mode++) {
         for (int decompose = 0; decompose < 2; decompose++) {
-            problem p = make_problem(&rng, 70, 40, 7);
+            int8_problem p = int8_problem_random(&rng, 70, 40, 7);
             p.mode = (gi8_outliers)mode;
             p.threshold = decompose ? 6.0f : 0.0f;
             p.x[p.k + 69] = NAN;
@@ -354,21 +228,9 @@ static void test_not_finite(void **state) {
             }
             free(y);
             op_end(&c);
-            free_problem(&p);
+            int8_problem_free(&p);
         }
     }
-}
-
-/* A threshold of Inf: only Inf is an outlier. */
-static void test_infinite_threshold(void **state) {
-    (void)state;
-    test_rng rng = test_rng_seeded(68);
-    problem p = make_problem(&rng, 50, 10, 4);
-    p.threshold = INFINITY;
-    p.x[7] = 1e30f;
-    p.x[50 + 9] = INFINITY;
-    check(&p);
-    free_problem(&p);
 }
 
 /* Per token, a row gives the same bits alone as in any batch; so does each row of column mode alone
@@ -376,9 +238,9 @@ static void test_infinite_threshold(void **state) {
 static void test_batch_invariance(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(69);
-    problem p = make_problem(&rng, 150, 80, 55);
+    int8_problem p = int8_problem_random(&rng, 150, 80, 55);
     p.mode = GI8_OUTLIERS_PER_TOKEN;
-    plant_outliers(&rng, &p, 9, false);
+    int8_problem_plant_outliers(&rng, &p, 9, false);
     op_case c;
     op_begin(&c);
     float *batch = op_run(&c, build(&c, &p, 0, p.m));
@@ -394,25 +256,15 @@ static void test_batch_invariance(void **state) {
         }
     }
     free(batch);
-    free_problem(&p);
+    int8_problem_free(&p);
 }
 
-/* The largest sums: every code 127 (or -127), k a few thousand and at its limit. */
+/* k a few thousand and at its limit. */
 static void test_largest_sums(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(70);
-    static const int64_t ks[] = {4099, GI8_INT8_MAX_K};
-    for (int i = 0; i < 2; i++) {
-        problem p = make_problem(&rng, ks[i], 5, 3);
-        for (int64_t j = 0; j < p.k * p.n; j++) {
-            p.codes[j] = j / p.k == 1 ? -127 : 127;
-        }
-        for (int64_t j = 0; j < p.k * p.m; j++) {
-            p.x[j] = j / p.k == 1 ? -5.0f : 5.0f;
-        }
-        check(&p);
-        free_problem(&p);
-    }
+    int8_check_largest_sums(&rng, 4099, 5, 3, check);
+    int8_check_largest_sums(&rng, GI8_INT8_MAX_K, 5, 3, check);
 }
 
 /* x with strided rows in four dimensions. */
@@ -420,8 +272,8 @@ static void test_views(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(71);
     enum { K = 45, N = 12, A = 3, B = 4, ROWS = A * B };
-    problem p = make_problem(&rng, K, N, ROWS);
-    plant_outliers(&rng, &p, 10, false);
+    int8_problem p = int8_problem_random(&rng, K, N, ROWS);
+    int8_problem_plant_outliers(&rng, &p, 10, false);
     float *wide = op_random(&rng, 2 * K * ROWS, -3.0f, 3.0f);
     for (int row = 0; row < ROWS; row++) {
         /* Row (a, b) of the view [K, A, B] lies at (b, a) of the wide tensor [2 K, B, A]. */
@@ -447,7 +299,7 @@ static void test_views(void **state) {
     free(expected);
     op_end(&plain);
     free(wide);
-    free_problem(&p);
+    int8_problem_free(&p);
 }
 
 int main(void) {
@@ -455,11 +307,10 @@ int main(void) {
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_threshold_is_inclusive),
+        cmocka_unit_test(test_thresholds),
         cmocka_unit_test(test_all_and_no_outliers),
         cmocka_unit_test(test_small_values),
         cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_infinite_threshold),
         cmocka_unit_test(test_batch_invariance),
         cmocka_unit_test(test_largest_sums),
         cmocka_unit_test(test_views),
