@@ -316,7 +316,7 @@ static void write_table(const kernel_run *r) {
 gi8_status bench_kernels(const bench_kernel_options *options, gi8_error *error) {
     kernel_run r = {.options = options};
     size_t cache = 4 * bench_last_level_cache();
-    size_t least = (size_t)256 << 20;
+    size_t least = (size_t)1 << 30; /* below it, parts of 32 MiB caches were seen to last */
     r.rotate_bytes = options->rotate >= 0 ? (size_t)options->rotate << 20
                      : cache > least      ? cache
                                           : least;

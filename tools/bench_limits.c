@@ -12,7 +12,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -20,21 +19,18 @@
 #include "gi8_cpu.h"
 
 enum {
-    MAX_STREAMS = 8,
-    STREAM_PART = 64 << 10, /* of a stream in a chunk: long enough for prefetchers to pay */
     BLOCK = 256,
+    CHUNK = 512 << 10, /* bytes that are read between two looks at the clock */
     MAX_THREADS = 1024,
     HUGE_PAGE = 2 << 20,
-    MIN_BYTES = 256 << 20 /* of the memory that is read: at least 128 KiB for each thread */
+    MIN_BYTES = 1 << 30 /* of the memory that is read: at least 1 MiB for each thread */
 };
 static const double PHASE_SECONDS = 0.02;
 
-/* The memory that one thread reads, and how far it is: MAX_STREAMS streams of `stride` bytes, each
- * read up to `position`. */
+/* The memory that one thread reads, as one or more streams, and how far each of them is. */
 typedef struct region {
     const char *bytes;
-    size_t stride;
-    size_t part; /* of each stream that a chunk reads */
+    size_t size;
     size_t position;
 } region;
 
@@ -118,22 +114,22 @@ static void read_block(const char *bytes, size_t ahead) {
                      : "memory", ALL_VECTORS);
 }
 
-/* Reads the next part of each of the MAX_STREAMS streams, `at_once` of them in turns. */
-static double read_chunk(region *r, int at_once, size_t ahead) {
-    for (int first = 0; first < MAX_STREAMS; first += at_once) {
-        const char *bytes = r->bytes + (size_t)first * r->stride + r->position;
-        for (size_t i = 0; i < r->part; i += BLOCK) {
-            for (int s = 0; s < at_once; s++) {
-                read_block(bytes + (size_t)s * r->stride + i, ahead);
-            }
+/* Reads the next part of each of `n` streams, a block of each in turns. */
+static double read_chunk(region *r, size_t n, size_t ahead) {
+    /* Not a multiple of a page, so that the streams do not compete for the same cache sets. */
+    size_t stride = n == 1 ? r->size : r->size / n / 4096 * 4096 - 4096 + 576;
+    size_t part = stride < CHUNK / n ? stride / BLOCK * BLOCK : CHUNK / n;
+    if (r->position + part > stride) {
+        r->position = 0;
+    }
+    for (size_t i = r->position; i < r->position + part; i += BLOCK) {
+        for (size_t s = 0; s < n; s++) {
+            read_block(r->bytes + s * stride + i, ahead);
         }
     }
     __asm__ volatile("vzeroupper" : : : ALL_VECTORS);
-    r->position += r->part;
-    if (r->position + r->part > r->stride) {
-        r->position = 0;
-    }
-    return (double)MAX_STREAMS * (double)r->part;
+    r->position += part;
+    return (double)(n * part);
 }
 
 static double read_plain(region *r) { return read_chunk(r, 1, 0); }
@@ -277,15 +273,12 @@ gi8_status bench_limits_measure(bench_limits *limits, int n_threads,
     if (workers == NULL) {
         return gi8_error_set(error, GI8_ERR_MEMORY, "no memory for %d threads", n_threads);
     }
-    size_t share = limits->size / (size_t)n_threads;
+    size_t share = limits->size / (size_t)n_threads / 4096 * 4096;
     for (int i = 0; i < n_threads; i++) {
         region *r = &limits->regions[i];
-        /* Not a multiple of a page, so that the streams do not compete for the same cache sets. */
-        size_t stride = share / MAX_STREAMS / 4096 * 4096 - 4096 + 576;
         const char *bytes = limits->bytes + (size_t)i * share;
-        if (r->bytes != bytes || r->stride != stride) { /* another number of threads than before */
-            size_t part = stride < STREAM_PART ? stride / BLOCK * BLOCK : STREAM_PART;
-            *r = (region){bytes, stride, part, 0};
+        if (r->bytes != bytes || r->size != share) { /* another number of threads than before */
+            *r = (region){bytes, share, 0};
         }
         workers[i].region = r;
     }
@@ -358,7 +351,9 @@ bench_limits *bench_limits_create(gi8_error *error) {
         return NULL;
     }
     madvise(bytes, size, MADV_HUGEPAGE); /* a wish: fewer misses of the TLB */
-    memset(bytes, 1, size);              /* pages of their own, by one thread as in the backend */
+    for (size_t i = 0; i < size; i += 4096) {
+        bytes[i] = 1; /* a page of its own, and by one thread as in the backend */
+    }
     limits->bytes = bytes;
     limits->size = size;
     return limits;

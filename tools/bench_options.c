@@ -167,7 +167,7 @@ static const tool_option kernel_specs[] = {
     {0, "rotate", "MIB", TOOL_OPTION_INT, KERNEL(rotate), 0, 1 << 20,
      "use copies of the weight in turns that fill so much\n"
      "memory; 0: a single one, in the cache if it fits\n"
-     "(default: 4 times the last-level cache, at least 256)"},
+     "(default: 4 times the last-level cache, at least 1024)"},
     {0, "no-limits", NULL, TOOL_OPTION_FLAG, KERNEL(no_limits), 0, 0,
      "do not measure what the machine could do"},
     COMMON_OPTIONS,
