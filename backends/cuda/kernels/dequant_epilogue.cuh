@@ -104,9 +104,10 @@ __device__ inline void infinite_rows(const gi8i_dequant_args &args, int64_t n, i
     }
 }
 
-/* `wide`: sums and results are read and written four at a time. */
-__global__ void __launch_bounds__(DEQUANT_THREADS)
-    dequant_epilogue(gi8i_dequant_args args, bool wide) {
+/* `wide`: sums and results are read and written four at a time. (A template, since nvcc gives a
+ * plain kernel a global symbol in spite of the namespace.) */
+template <int THREADS>
+__global__ void __launch_bounds__(THREADS) dequant_epilogue(gi8i_dequant_args args, bool wide) {
     GI8I_SHARED(uint4, w_shared, DEQUANT_STEP * DEQUANT_W_ROW / 4);
     GI8I_SHARED(uint4, x_shared, DEQUANT_STEP * DEQUANT_X_ROW / 4);
     const gi8i_epilogue &e = args.epilogue;
@@ -187,8 +188,8 @@ static inline gi8_status gi8i_dequant_epilogue(const gi8i_cuda_run *run,
     dim3 block(DEQUANT_THREADS);
     bool wide = args->n % 4 == 0 && reinterpret_cast<uintptr_t>(args->acc) % 16 == 0 &&
                 gi8i_output_is_wide(args->epilogue.out);
-    return gi8i_launch("dequant_epilogue", dequant_epilogue, grid, block, 0, run->stream, error,
-                       *args, wide);
+    return gi8i_launch("dequant_epilogue", dequant_epilogue<DEQUANT_THREADS>, grid, block, 0,
+                       run->stream, error, *args, wide);
 }
 
 #endif

@@ -55,9 +55,10 @@ constexpr int32_t OUTLIER_MAX_COLUMNS = 131072;
 typedef gi8i_gemm_s8_tile<64, 128, 64, 2, 2> outlier_tile_small;
 typedef gi8i_gemm_s8_tile<128, 256, 64, 2, 4> outlier_tile_large;
 
-/* Rows of w, then those of x, in blocks of OUTLIER_PACK_ROWS. */
-__global__ void __launch_bounds__(OUTLIER_PACK_THREADS)
-    outlier_pack(gi8i_outlier_product_args args) {
+/* Rows of w, then those of x, in blocks of OUTLIER_PACK_ROWS. (A template, since nvcc gives a plain
+ * kernel a global symbol in spite of the namespace.) */
+template <int THREADS>
+__global__ void __launch_bounds__(THREADS) outlier_pack(gi8i_outlier_product_args args) {
     const gi8i_epilogue &e = args.epilogue;
     int32_t n_columns = *e.n_columns;
     if (n_columns <= GI8I_FEW_OUTLIERS || n_columns > OUTLIER_MAX_COLUMNS) {
@@ -193,7 +194,7 @@ static inline gi8_status gi8i_outlier_product(const gi8i_cuda_run *run,
     int64_t blocks = gi8i_div_up<int64_t>(args.n, OUTLIER_PACK_ROWS) +
                      gi8i_div_up<int64_t>(args.m, OUTLIER_PACK_ROWS);
     int64_t resident = static_cast<int64_t>(device->n_multiprocessors) * 4;
-    gi8_status status = gi8i_launch("outlier_pack", outlier_pack,
+    gi8_status status = gi8i_launch("outlier_pack", outlier_pack<OUTLIER_PACK_THREADS>,
                                     dim3(static_cast<unsigned>(blocks < resident ? blocks
                                                                                  : resident)),
                                     dim3(OUTLIER_PACK_THREADS), 0, run->stream, error, args);
