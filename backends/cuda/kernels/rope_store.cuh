@@ -40,7 +40,7 @@ namespace {
 
 /* sin and cos of an fp32 angle, computed in double and rounded once. pi/2 is taken away in three
  * parts, the first two of 33 bits (Cody and Waite 1980). */
-__device__ void sin_cos(float angle, float *sine, float *cosine) {
+__device__ inline void sin_cos(float angle, float *sine, float *cosine) {
     double a = static_cast<double>(angle);
     if (!(fabs(a) < 2147483648.0)) { /* only a base far below 1 leads here */
         *sine = static_cast<float>(sin(a));
