@@ -6,6 +6,9 @@
 #include <string.h>
 
 #include "cuda_fixture.h"
+#ifdef GI8_CUDA_EMULATION
+#include "emulator.h"
+#endif
 
 #define THRESHOLD 6.0f
 
@@ -181,9 +184,8 @@ static void test_shapes(void **state) {
     (void)state;
     test_rng rng = test_rng_seeded(192);
     static const int64_t shapes[][4] = {
-        {2064, 70, 1, 2064}, {1040, 33, 2, 600}, {1104, 20, 4, 300}, {999, 9, 3, 999},
+        {2064, 70, 1, 2064}, {1040, 33, 2, 600}, {1104, 20, 4, 300},  {999, 9, 3, 999},
         {701, 65, 21, 650},  {64, 300, 33, 63},  {130, 130, 70, 130}, {1200, 131, 17, 18},
-        {8192, 5, 130, 20},  {8192, 6, 131, 12}, {8192, 9, 132, 200},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         for (int mode = 0; mode < 2; mode++) {
@@ -216,6 +218,44 @@ static void test_wide_rows(void **state) {
     }
 }
 
+/* How often cuBLASLt was called; on a GPU nobody counts. */
+static unsigned long cublaslt_calls(void) {
+#ifdef GI8_CUDA_EMULATION
+    return gi8emu_calls("cublasLtMatmul");
+#else
+    return 0;
+#endif
+}
+
+/* Whether the calls counted since `before` are some, or none. */
+static void assert_cublaslt(unsigned long before, bool expected) {
+#ifdef GI8_CUDA_EMULATION
+    assert_int_equal(cublaslt_calls() != before, expected);
+#else
+    (void)before;
+    (void)expected;
+#endif
+}
+
+/* Sums by cuBLASLt, the rest by dequant_epilogue: K and M that it takes, N a multiple of 4. */
+static void test_cublaslt(void **state) {
+    (void)state;
+    test_rng rng = test_rng_seeded(195);
+    static const int64_t shapes[][3] = {
+        {132, 131, 16}, {8, 130, 17}, {20, 193, 200}, {12, 132, 1},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        for (int mode = 0; mode < 2; mode++) {
+            problem p = make_problem(&rng, 8192, shapes[i][0], shapes[i][1], shapes[i][2]);
+            p.mode = (gi8_outliers)mode;
+            unsigned long before = cublaslt_calls();
+            check(&p);
+            assert_cublaslt(before, true);
+            free_problem(&p);
+        }
+    }
+}
+
 /* NaN and Inf: what the reference on the CPU gives, NaN, Inf or its very value; rows beside them
  * have the bits that they have without. */
 static void test_not_finite(void **state) {
@@ -224,7 +264,9 @@ static void test_not_finite(void **state) {
     static const int64_t rows[] = {1, 3, 7, 33, 66, 130};
     for (size_t i = 0; i < 4 * sizeof rows / sizeof *rows; i++) {
         int64_t m = rows[i / 4];
-        problem p = make_problem(&rng, m == 130 ? 8192 : 160, 19, m, i % 4 < 2 ? 6 : 150);
+        bool large = m == 130; /* the sums by cuBLASLt */
+        problem p = make_problem(&rng, large ? 8192 : 160, large ? 20 : 19, m,
+                                 i % 4 < 2 ? 6 : 150);
         p.mode = (gi8_outliers)(i % 2);
         int64_t bad = test_rng_int(&rng, 0, m - 1);
         int64_t first = 0;
@@ -239,7 +281,9 @@ static void test_not_finite(void **state) {
         float *x = p.x + bad * p.k;
         x[first] = INFINITY;
         x[last] = i % 3 == 0 ? x[last] : i % 3 == 1 ? -INFINITY : NAN; /* NaN in no column of O */
+        unsigned long before = cublaslt_calls();
         cuda_result cuda = cuda_run_cuda(build, &p, 0);
+        assert_cublaslt(before, large);
         cuda_result cpu = cuda_run_cpu(build, &p, 0);
         const float *y = (const float *)cuda.bytes + bad * p.n;
         const float *expected = (const float *)cpu.bytes + bad * p.n;
@@ -265,6 +309,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_columns),
         cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_cublaslt),
         cmocka_unit_test(test_wide_rows),
         cmocka_unit_test(test_not_finite),
     };
