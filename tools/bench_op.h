@@ -22,7 +22,8 @@ size_t bench_weights_bytes(const bench_weights *weights);
 /* Times the operation on m rows of activations of which `n_outliers` columns are outliers.
  * *seconds is the mean of executions one after the other for about 0.05 s, after a warm-up;
  * *n_copies how many copies they used in turns: as many as the warm-up reached; results count
- * towards the memory that is passed before a copy comes again. GI8_ERR_DEVICE where the backend found other outliers. */
+ * towards the memory that is passed before a copy comes again. GI8_ERR_DEVICE where the backend
+ * found other outliers. */
 gi8_status bench_op_time(const bench_weights *weights, gi8_backend *backend, int64_t m,
                          int64_t n_outliers, double *seconds, int *n_copies, gi8_error *error);
 
