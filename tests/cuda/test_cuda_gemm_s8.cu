@@ -1,5 +1,6 @@
-/* test_cuda_gemm_s8.cu - the int8 GEMM, each of its kernels, against sums in int64 and the fp32
- * operations that kernels/epilogue.cuh prescribes, to the last bit. */
+/* test_cuda_gemm_s8.cu - the int8 GEMM, each of its kernels, and the outlier part that is computed
+ * with it, against sums in int64 and the fp32 operations that kernels/epilogue.cuh prescribes, to
+ * the last bit. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@ extern "C" {
 }
 
 #include "kernels/gemm_s8.cuh"
+#include "kernels/outlier_product.cuh"
 #include "test_seed.h"
 
 static const size_t GUARD = 64; /* bytes on both sides of what the device writes */
@@ -163,16 +165,12 @@ static double activate(int kind, double x) {
     }
 }
 
-/* Element (m, n) of the result, before it is rounded to the type. */
-static float reference(const product_case &c, const product &p, int64_t m, int64_t n) {
+/* The outlier part of element (m, n), before it is scaled. */
+static float outlier_part(const product_case &c, const product &p, int64_t m, int64_t n) {
     const int8_t *w = &p.w[static_cast<size_t>(n * c.k)];
     const int8_t *q = &p.q[static_cast<size_t>(m * c.ldq)];
     const float *x = &p.x[static_cast<size_t>(m * c.k)];
     float row_scale = p.row_scale[static_cast<size_t>(m)];
-    int64_t acc = 0;
-    for (int64_t k = 0; k < c.k; k++) {
-        acc += static_cast<int64_t>(q[k]) * w[k];
-    }
     float unit = p.row_unit[static_cast<size_t>(m)];
     int64_t sum = 0; /* in units */
     for (int32_t k : p.columns) {
@@ -181,10 +179,21 @@ static float reference(const product_case &c, const product &p, int64_t m, int64
                                 : fmaf(-row_scale, static_cast<float>(q[k]), x[k]);
         sum += isnan(r) ? 0 : llrintf(r / unit) * w[k];
     }
-    float out = static_cast<float>(sum) * unit;
+    return static_cast<float>(sum) * unit;
+}
+
+/* Element (m, n) of the result, before it is rounded to the type. */
+static float reference(const product_case &c, const product &p, int64_t m, int64_t n) {
+    const int8_t *w = &p.w[static_cast<size_t>(n * c.k)];
+    const int8_t *q = &p.q[static_cast<size_t>(m * c.ldq)];
+    float row_scale = p.row_scale[static_cast<size_t>(m)];
+    int64_t acc = 0;
+    for (int64_t k = 0; k < c.k; k++) {
+        acc += static_cast<int64_t>(q[k]) * w[k];
+    }
     size_t column = static_cast<size_t>(n);
-    float y = fmaf(fmaf(static_cast<float>(acc), row_scale, out), p.absmax[column] / 127.0f,
-                   c.bias ? p.bias[column] : 0.0f);
+    float y = fmaf(fmaf(static_cast<float>(acc), row_scale, outlier_part(c, p, m, n)),
+                   p.absmax[column] / 127.0f, c.bias ? p.bias[column] : 0.0f);
     for (int i = 0; i < c.n_fused; i++) {
         switch (c.fused[i]) {
         case ADD_SAME: y += p.other_same[static_cast<size_t>(m * c.n + n)]; break;
@@ -242,12 +251,54 @@ static void print_case(const product_case &c) {
                   c.per_token, c.n_fused, c.fused[0], c.fused[1], c.fused[2]);
 }
 
+/* What the outlier part reads. */
+typedef struct device_rows {
+    device_array w, q, x, scale, unit, columns, count;
+} device_rows;
+
+static device_rows rows_on_device(const product_case &c, const product &p) {
+    int32_t n_columns = static_cast<int32_t>(p.columns.size());
+    device_rows rows = {on_device(p.w),
+                        on_device(p.q),
+                        on_device(convert(c.x_type, p.x)),
+                        on_device(p.row_scale),
+                        on_device(p.row_unit),
+                        on_device(p.columns),
+                        on_device(&n_columns, 4)};
+    return rows;
+}
+
+static void free_rows(device_rows *rows) {
+    for (device_array *array : {&rows->w, &rows->q, &rows->x, &rows->scale, &rows->unit,
+                                &rows->columns, &rows->count}) {
+        assert_int_equal(cudaFree(array->memory), cudaSuccess);
+    }
+}
+
+/* An epilogue with these alone. */
+static gi8i_epilogue epilogue_of(const product_case &c, const device_rows &rows) {
+    gi8i_epilogue e = {};
+    e.row_scale = reinterpret_cast<const float *>(rows.scale.data);
+    e.row_unit = reinterpret_cast<const float *>(rows.unit.data);
+    e.columns = c.decompose ? reinterpret_cast<const int32_t *>(rows.columns.data) : nullptr;
+    e.n_columns = c.decompose ? reinterpret_cast<const int32_t *>(rows.count.data) : nullptr;
+    e.x.data = rows.x.data;
+    e.x.type = c.x_type;
+    e.x.ne1 = c.m % 2 == 0 ? c.m / 2 : c.m; /* two planes of rows where that is possible */
+    e.x.ne2 = c.m % 2 == 0 ? 2 : 1;
+    e.x.nb1 = c.k * static_cast<int64_t>(gi8_type_size(c.x_type));
+    e.x.nb2 = e.x.ne1 * e.x.nb1;
+    e.x.nb3 = e.x.ne2 * e.x.nb2;
+    e.q = reinterpret_cast<const int8_t *>(rows.q.data);
+    e.ldq = c.ldq;
+    e.threshold = THRESHOLD;
+    e.per_token = c.per_token;
+    return e;
+}
+
 /* Computes a product on the device and by hand. */
 static void check(const product_case &c) {
     product p = make_product(c);
-    size_t row_bytes = static_cast<size_t>(c.k) * gi8_type_size(c.x_type);
-    std::vector<char> x = convert(c.x_type, p.x);
-    int32_t n_columns = static_cast<int32_t>(p.columns.size());
     std::vector<uint32_t> counters(GI8I_GEMM_S8_COUNTERS);
     std::vector<char> y(static_cast<size_t>(c.n * c.m) * gi8_type_size(c.out_type));
     size_t scratch_bytes = static_cast<size_t>((c.n + 127) / 128 * 128 * ((c.m + 255) / 256) * 256 *
@@ -257,11 +308,8 @@ static void check(const product_case &c) {
     if (c.chosen) {
         scratch_bytes = gi8i_gemm_s8_scratch_bytes(&device, c.k, c.n, c.m);
     }
-    device_array d_w = on_device(p.w), d_q = on_device(p.q), d_x = on_device(x),
-                 d_scale = on_device(p.row_scale), d_unit = on_device(p.row_unit),
-                 d_absmax = on_device(p.absmax),
-                 d_bias = on_device(convert(c.bias_type, p.bias)),
-                 d_columns = on_device(p.columns), d_count = on_device(&n_columns, 4),
+    device_rows rows = rows_on_device(c, p);
+    device_array d_absmax = on_device(p.absmax), d_bias = on_device(convert(c.bias_type, p.bias)),
                  d_same = on_device(p.other_same), d_row = on_device(p.other_row),
                  d_counters = on_device(counters), d_scratch = on_device(nullptr, scratch_bytes),
                  d_y = on_device(c.in_place ? static_cast<const void *>(p.other_same.data())
@@ -270,31 +318,17 @@ static void check(const product_case &c) {
     gi8i_cuda_run run = {};
     run.device = &device;
     gi8i_gemm_s8_args args = {};
-    args.w = reinterpret_cast<const int8_t *>(d_w.data);
+    args.w = reinterpret_cast<const int8_t *>(rows.w.data);
     args.k = c.k;
     args.n = c.n;
     args.m = c.m;
     args.scratch = d_scratch.data;
     args.counters = reinterpret_cast<uint32_t *>(d_counters.data);
+    args.epilogue = epilogue_of(c, rows);
     gi8i_epilogue &e = args.epilogue;
-    e.row_scale = reinterpret_cast<const float *>(d_scale.data);
-    e.row_unit = reinterpret_cast<const float *>(d_unit.data);
     e.absmax = reinterpret_cast<const float *>(d_absmax.data);
     e.bias = c.bias ? d_bias.data : nullptr;
     e.bias_type = c.bias_type;
-    e.columns = c.decompose ? reinterpret_cast<const int32_t *>(d_columns.data) : nullptr;
-    e.n_columns = c.decompose ? reinterpret_cast<const int32_t *>(d_count.data) : nullptr;
-    e.x.data = d_x.data;
-    e.x.type = c.x_type;
-    e.x.ne1 = c.m % 2 == 0 ? c.m / 2 : c.m; /* two planes of rows where that is possible */
-    e.x.ne2 = c.m % 2 == 0 ? 2 : 1;
-    e.x.nb1 = static_cast<int64_t>(row_bytes);
-    e.x.nb2 = e.x.ne1 * e.x.nb1;
-    e.x.nb3 = e.x.ne2 * e.x.nb2;
-    e.q = reinterpret_cast<const int8_t *>(d_q.data);
-    e.ldq = c.ldq;
-    e.threshold = THRESHOLD;
-    e.per_token = c.per_token;
     e.out.y = d_y.data;
     e.out.ldy = c.n;
     e.out.type = c.out_type;
@@ -322,8 +356,8 @@ static void check(const product_case &c) {
     bool intact = from_device(&d_y, y.data());
     intact = from_device(&d_scratch, nullptr) && intact;
     intact = from_device(&d_counters, counters.data()) && intact;
-    for (device_array *array : {&d_w, &d_q, &d_x, &d_scale, &d_unit, &d_absmax, &d_bias, &d_columns,
-                                &d_count, &d_same, &d_row}) {
+    free_rows(&rows);
+    for (device_array *array : {&d_absmax, &d_bias, &d_same, &d_row}) {
         assert_int_equal(cudaFree(array->memory), cudaSuccess);
     }
     for (uint32_t counter : counters) {
@@ -474,6 +508,54 @@ static void test_groups_of_tiles(void **state) {
     check(c);
 }
 
+/* The outlier part by itself, on so few multiprocessors that its blocks compute tile after tile, in
+ * scratch with not a byte to spare. */
+static void test_outlier_product(void **state) {
+    (void)state;
+    static const int64_t row_counts[2] = {40, 130}; /* each of its tiles */
+    for (int i = 0; i < 4; i++) {
+        product_case c = random_case(0, 70);
+        c.k = c.ldq = 144;
+        c.n_outliers = 70;
+        c.n = 300;
+        c.m = row_counts[i / 2];
+        c.per_token = i % 2 == 1;
+        product p = make_product(c);
+        gi8i_cuda_device device = this_device();
+        device.n_multiprocessors = 1;
+        gi8i_cuda_run run = {};
+        run.device = &device;
+        size_t ld = static_cast<size_t>(gi8i_outlier_ld(c.n_outliers));
+        size_t digit_rows = static_cast<size_t>(gi8i_outlier_digit_rows(c.m));
+        std::vector<float> found(static_cast<size_t>(c.n * c.m));
+        device_rows rows = rows_on_device(c, p);
+        device_array d_packed = on_device(nullptr, static_cast<size_t>(c.n) * ld),
+                     d_digits = on_device(nullptr, digit_rows * ld),
+                     d_sums = on_device(nullptr, found.size() * 4);
+        gi8i_outlier_product_args args = {};
+        args.w = reinterpret_cast<const int8_t *>(rows.w.data);
+        args.k = c.k;
+        args.n = c.n;
+        args.m = c.m;
+        args.packed = reinterpret_cast<int8_t *>(d_packed.data);
+        args.digits = reinterpret_cast<int8_t *>(d_digits.data);
+        args.sums = reinterpret_cast<float *>(d_sums.data);
+        args.epilogue = epilogue_of(c, rows);
+        args.epilogue.sums = args.sums;
+        gi8_error error = GI8_ERROR_INIT;
+        assert_int_equal(gi8i_outlier_product(&run, args, &error), GI8_OK);
+        assert_int_equal(cudaDeviceSynchronize(), cudaSuccess);
+        assert_true(from_device(&d_packed, nullptr));
+        assert_true(from_device(&d_digits, nullptr));
+        assert_true(from_device(&d_sums, found.data()));
+        free_rows(&rows);
+        for (int64_t at = 0; at < c.n * c.m; at++) {
+            float expected = outlier_part(c, p, at / c.n, at % c.n);
+            assert_true(found[static_cast<size_t>(at)] == expected);
+        }
+    }
+}
+
 static void test_chosen(void **state) {
     (void)state;
     static const int64_t rows[7] = {5, 16, 17, 40, 128, 129, 300};
@@ -558,6 +640,7 @@ int main(void) {
         cmocka_unit_test(test_activations),
         cmocka_unit_test(test_in_place),
         cmocka_unit_test(test_groups_of_tiles),
+        cmocka_unit_test(test_outlier_product),
         cmocka_unit_test(test_chosen),
         cmocka_unit_test(test_choice),
         cmocka_unit_test(test_refusals),

@@ -21,19 +21,17 @@ namespace {
 constexpr int DEQUANT_N = 128;
 constexpr int DEQUANT_M = 64;
 constexpr int DEQUANT_THREADS = 256;
-constexpr int DEQUANT_STEP = 32; /* outlier columns in shared memory */
+/* Outlier columns in shared memory: all, unless there are too many for e.sums. */
+constexpr int DEQUANT_STEP = GI8I_FEW_OUTLIERS;
 constexpr int DEQUANT_W_ROW = DEQUANT_N + 4; /* words between rows there: fewer bank conflicts */
 constexpr int DEQUANT_X_ROW = DEQUANT_M + 4;
 
-/* sum += the products of up to DEQUANT_STEP outlier columns from list entry `first` on, for four of
- * a thread's rows, from `row` on. */
-__device__ inline void add_outliers(const gi8i_dequant_args &args, int64_t n0, int64_t m0,
-                                    int32_t first, int32_t count, int row, int32_t *w_values,
-                                    int32_t *x_values, int64_t sum[4][4]) {
+/* `count` outlier columns from list entry `first` on to shared memory. */
+__device__ inline void gather_outliers(const gi8i_dequant_args &args, int64_t n0, int64_t m0,
+                                       int32_t first, int32_t count, int32_t *w_values,
+                                       int32_t *x_values) {
     const gi8i_epilogue &e = args.epilogue;
-    int tn = threadIdx.x % 32 * 4;
-    int tm = threadIdx.x / 32 * 8 + row;
-    count = count < DEQUANT_STEP ? count : DEQUANT_STEP;
+    __syncthreads(); /* nobody reads any more what lies there */
     for (int i = threadIdx.x; i < count * DEQUANT_N; i += DEQUANT_THREADS) {
         int64_t n = n0 + i % DEQUANT_N;
         int step = i / DEQUANT_N;
@@ -47,18 +45,6 @@ __device__ inline void add_outliers(const gi8i_dequant_args &args, int64_t n0, i
             m < args.m ? gi8i_outlier_fixed(e, m, e.columns[first + step]) : 0;
     }
     __syncthreads();
-    for (int s = 0; s < count; s++) {
-        const int32_t *w = w_values + s * DEQUANT_W_ROW + tn;
-        const int32_t *x = x_values + s * DEQUANT_X_ROW + tm;
-#pragma unroll
-        for (int j = 0; j < 4; j++) {
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                sum[j][i] += static_cast<int64_t>(x[j]) * w[i];
-            }
-        }
-    }
-    __syncthreads();
 }
 
 /* The outlier part of a thread's elements. */
@@ -68,11 +54,27 @@ __device__ inline void multiply_outliers(const gi8i_dequant_args &args, int64_t 
     if (n_columns == 0) {
         return;
     }
+    const int32_t *my_w = w_values + threadIdx.x % 32 * 4;
+    const int32_t *my_x = x_values + threadIdx.x / 32 * 8;
 #pragma unroll
     for (int row = 0; row < 8; row += 4) { /* or it takes too many registers */
         int64_t sum[4][4] = {};
         for (int32_t first = 0; first < n_columns; first += DEQUANT_STEP) {
-            add_outliers(args, n0, m0, first, n_columns - first, row, w_values, x_values, sum);
+            int32_t rest = n_columns - first;
+            int32_t count = rest < DEQUANT_STEP ? rest : DEQUANT_STEP;
+            if (row == 0 || n_columns > DEQUANT_STEP) { /* else they are still there */
+                gather_outliers(args, n0, m0, first, count, w_values, x_values);
+            }
+            for (int s = 0; s < count; s++) {
+#pragma unroll
+                for (int j = 0; j < 4; j++) {
+#pragma unroll
+                    for (int i = 0; i < 4; i++) {
+                        sum[j][i] += static_cast<int64_t>(my_x[s * DEQUANT_X_ROW + row + j]) *
+                                     my_w[s * DEQUANT_W_ROW + i];
+                    }
+                }
+            }
         }
 #pragma unroll
         for (int j = 0; j < 4; j++) {
@@ -120,7 +122,7 @@ __global__ void __launch_bounds__(THREADS) dequant_epilogue(gi8i_dequant_args ar
     float out[8][4] = {};
     multiply_outliers(args, n0, m0, reinterpret_cast<int32_t *>(w_shared),
                       reinterpret_cast<int32_t *>(x_shared), out);
-    const float *given = gi8i_given_sums(e);
+    const float *given = gi8i_sums_are_given(e) ? e.sums : nullptr;
     bool decompose = e.columns != nullptr && *e.n_columns > 0;
 
     float scale[4] = {};

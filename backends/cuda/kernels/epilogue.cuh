@@ -190,8 +190,8 @@ typedef struct gi8i_epilogue {
     int64_t ldq;
     float threshold;
     bool per_token;
-    const float *sums; /* [N, M] the outlier part, where there are more than GI8I_FEW_OUTLIERS
-                          columns; NULL: the kernel of the product computes it, however many */
+    const float *sums; /* [N, M] the outlier part, where gi8i_sums_are_given(); NULL: the kernel of
+                          the product computes it, however many columns there are */
 
     gi8i_output out;
 } gi8i_epilogue;
@@ -201,15 +201,19 @@ typedef struct gi8i_epilogue {
  * as there are few. An estimate. */
 #define GI8I_FEW_OUTLIERS 16
 
-/* The columns that the kernel of the product has to multiply. */
-static __device__ inline int32_t gi8i_own_columns(const gi8i_epilogue &e) {
+/* Above, sums of digits (kernels/outlier_product.cuh) may leave 32 bits: 128 * 127 each. */
+#define GI8I_MAX_GIVEN_OUTLIERS 131072
+
+/* True where e.sums is to be made, and read. */
+static __device__ inline bool gi8i_sums_are_given(const gi8i_epilogue &e) {
     int32_t n_columns = e.columns != nullptr ? *e.n_columns : 0;
-    return e.sums != nullptr && n_columns > GI8I_FEW_OUTLIERS ? 0 : n_columns;
+    return e.sums != nullptr && n_columns > GI8I_FEW_OUTLIERS &&
+           n_columns <= GI8I_MAX_GIVEN_OUTLIERS;
 }
 
-/* e.sums, where they are to be read; NULL otherwise. */
-static __device__ inline const float *gi8i_given_sums(const gi8i_epilogue &e) {
-    return e.columns != nullptr && *e.n_columns > GI8I_FEW_OUTLIERS ? e.sums : nullptr;
+/* The columns that the kernel of the product has to multiply. */
+static __device__ inline int32_t gi8i_own_columns(const gi8i_epilogue &e) {
+    return e.columns == nullptr || gi8i_sums_are_given(e) ? 0 : *e.n_columns;
 }
 
 /* What the outlier part multiplies the weight with, of an entry x with code q. */

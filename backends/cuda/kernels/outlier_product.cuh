@@ -1,11 +1,11 @@
 /* outlier_product.cuh - the outlier part of LLM.int8() for many outlier columns, on tensor cores:
  * sums [N, M], which the kernel of the int8 product adds in its epilogue.
  *
- * Two kernels, which return at once where there are few columns: their number is known on the
- * device only. The first packs the outlier columns of w side by side, and the four digits
- * (outliers.cuh) of what the outlier part takes of x as four rows of codes. The second is the int8
- * GEMM of gemm_s8_mma.cuh for these rows; it joins the sums of digits to one of 64 bits: exact,
- * with the bits that every other kernel gives.
+ * Two kernels, which return at once where gi8i_sums_are_given() says no: the number of columns is
+ * known on the device only. The first packs the outlier columns of w side by side, and the four
+ * digits (outliers.cuh) of what the outlier part takes of x as four rows of codes. The second is
+ * the int8 GEMM of gemm_s8_mma.cuh for these rows; it joins the sums of digits to one of 64 bits:
+ * exact, with the bits that every other kernel gives.
  *
  * Estimated, for n columns: 4 n / K of the int8 product's operations; 32 bytes read for each 32 of
  * w that hold an outlier column, at most all of w once; n bytes of each row of w and 4 n of each
@@ -17,6 +17,8 @@
  *   fp32 multiply-adds there alone                     0   1    4    25   370
  *
  * All columns: as long as two products with the fp16 instruction of the same kind.
+ *
+ * Scratch, in bytes, for all K columns: N K of packed weights, 4 M K of digits, 4 N M of sums.
  */
 #ifndef GI8I_CUDA_OUTLIER_PRODUCT_CUH
 #define GI8I_CUDA_OUTLIER_PRODUCT_CUH
@@ -30,7 +32,7 @@ typedef struct gi8i_outlier_product_args {
     int64_t k, n, m;
     int8_t *packed;  /* [gi8i_outlier_ld(K), N] */
     int8_t *digits;  /* [gi8i_outlier_ld(K), gi8i_outlier_digit_rows(M)] */
-    float *sums;     /* [N, M] */
+    float *sums;     /* [N, M]; also in the epilogue */
     gi8i_epilogue epilogue;
 } gi8i_outlier_product_args;
 
@@ -49,8 +51,6 @@ namespace {
 
 constexpr int OUTLIER_PACK_THREADS = 256;
 constexpr int OUTLIER_PACK_ROWS = 16; /* of a block at a time, 16 threads each */
-/* Above, sums of digits may leave 32 bits: 128 * 127 each. */
-constexpr int32_t OUTLIER_MAX_COLUMNS = 131072;
 
 typedef gi8i_gemm_s8_tile<64, 128, 64, 2, 2> outlier_tile_small;
 typedef gi8i_gemm_s8_tile<128, 256, 64, 2, 4> outlier_tile_large;
@@ -60,10 +60,10 @@ typedef gi8i_gemm_s8_tile<128, 256, 64, 2, 4> outlier_tile_large;
 template <int THREADS>
 __global__ void __launch_bounds__(THREADS) outlier_pack(gi8i_outlier_product_args args) {
     const gi8i_epilogue &e = args.epilogue;
-    int32_t n_columns = *e.n_columns;
-    if (n_columns <= GI8I_FEW_OUTLIERS || n_columns > OUTLIER_MAX_COLUMNS) {
+    if (!gi8i_sums_are_given(e)) {
         return;
     }
+    int32_t n_columns = *e.n_columns;
     int64_t ld = gi8i_outlier_ld(n_columns);
     int64_t w_blocks = gi8i_div_up<int64_t>(args.n, OUTLIER_PACK_ROWS);
     int64_t blocks = w_blocks + gi8i_div_up<int64_t>(args.m, OUTLIER_PACK_ROWS);
@@ -102,40 +102,18 @@ __global__ void __launch_bounds__(THREADS) outlier_pack(gi8i_outlier_product_arg
     }
 }
 
-/* All elements, for more columns than tensor cores can add up. */
-__device__ inline void outlier_product_wide(const gi8i_outlier_product_args &args) {
-    const gi8i_epilogue &e = args.epilogue;
-    int64_t threads = static_cast<int64_t>(gridDim.x) * blockDim.x;
-    for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-         i < args.n * args.m; i += threads) {
-        int64_t m = i / args.n;
-        const int8_t *w = args.w + (i - m * args.n) * args.k;
-        int64_t sum = 0;
-        for (int32_t o = 0; o < *e.n_columns; o++) {
-            int32_t k = e.columns[o];
-            sum += static_cast<int64_t>(gi8i_outlier_fixed(e, m, k)) * w[k];
-        }
-        args.sums[i] = gi8i_sum_to_fp32(sum, e.row_unit[m]);
-    }
-}
-
 /* A block computes tile after tile. */
 template <class T>
 __global__ void __launch_bounds__(T::THREADS, T::RESIDENT)
     outlier_product(gi8i_outlier_product_args args, int stages) {
     GI8I_DYNAMIC_SHARED(unsigned char, shared);
     const gi8i_epilogue &e = args.epilogue;
-    int32_t n_columns = *e.n_columns;
-    if (n_columns <= GI8I_FEW_OUTLIERS) {
-        return;
-    }
-    if (n_columns > OUTLIER_MAX_COLUMNS) {
-        outlier_product_wide(args);
+    if (!gi8i_sums_are_given(e)) {
         return;
     }
     gi8i_gemm_s8_job job = {};
     job.w = args.packed;
-    job.k = gi8i_outlier_ld(n_columns);
+    job.k = gi8i_outlier_ld(*e.n_columns);
     job.n = args.n;
     job.m = gi8i_outlier_digit_rows(args.m);
     job.tiles_n = static_cast<int>(gi8i_div_up<int64_t>(job.n, T::BN));
@@ -186,7 +164,7 @@ gi8_status outlier_launch(const gi8i_cuda_run *run, const gi8i_outlier_product_a
 
 } // namespace
 
-/* Enqueues both kernels. The epilogue has row_unit and columns. */
+/* Enqueues both kernels. The epilogue has all that gi8i_outlier_fixed() reads, and the sums. */
 static inline gi8_status gi8i_outlier_product(const gi8i_cuda_run *run,
                                               const gi8i_outlier_product_args &args,
                                               gi8_error *error) {
