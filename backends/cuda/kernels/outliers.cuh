@@ -2,12 +2,12 @@
  * exact, so that every kernel may add up in any order and all give the same bits.
  *
  * With 2^e the lowest power of two above all that the outlier part may take of a row of x, what it
- * multiplies the weight with is rounded to a multiple of the row's unit, 2^(e - 30): an integer v
- * of at most 2^30. The sum of v * w over the outlier columns is then an integer, below 2^55, that
- * is rounded to fp32 and multiplied with the unit. What that differs by from the sum of the values
- * r themselves is at most
+ * multiplies the weight with is rounded to a multiple of the row's unit, 2^(e - 30), but at least
+ * 2^-126: an integer v of at most 2^30. The sum of v * w over the outlier columns is then an
+ * integer, below 2^55, that is rounded to fp32 and multiplied with the unit. What a normal result
+ * differs by from the sum of the values r themselves is at most
  *
- *   2^-31 * 2^e * (sum of |w|) + 2^-24 * |the sum|,  where 2^e is at most 2 * max |r|,
+ *   (2^-31 * 2^e + 2^-127) * (sum of |w|) + 2^-24 * |the sum|,  where 2^e is at most 2 * max |r|,
  *
  * in place of the n * 2^-24 * (sum of |r w|) of n additions in fp32. A row's unit depends on that
  * row alone, so that in per-token mode (where columns of other rows' outliers add exact zeros) its

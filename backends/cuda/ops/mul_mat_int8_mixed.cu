@@ -16,7 +16,7 @@ namespace {
 
 typedef enum mixed_path {
     PATH_GEMV,    /* gemv_s8 alone */
-    PATH_GEMM,    /* row_quant, outlier_product, gemm_s8 */
+    PATH_GEMM,    /* row_quant, outlier_product from OUTLIER_PRODUCT_MIN_M rows on, gemm_s8 */
     PATH_CUBLASLT /* row_quant, outlier_product, cuBLASLt to int32, dequant_epilogue */
 } mixed_path;
 
