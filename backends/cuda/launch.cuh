@@ -11,6 +11,18 @@
 /* Held from what is said of a kernel's shared memory to its launch: it is said for all threads. */
 inline pthread_mutex_t gi8i_launch_lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* Lets a kernel have `shared` bytes of dynamic shared memory; unasked, it gets 48 KiB less what it
+ * declares itself. Never takes away what it was allowed: launches in graphs may need it. */
+inline cudaError_t gi8i_allow_shared(const void *kernel, size_t shared) {
+    cudaFuncAttributes attributes = {};
+    const cudaError_t result = cudaFuncGetAttributes(&attributes, kernel);
+    const int bytes = static_cast<int>(shared);
+    if (result != cudaSuccess || attributes.maxDynamicSharedSizeBytes >= bytes) {
+        return result;
+    }
+    return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+}
+
 /* Launches kernel<<<grid, block, shared, stream>>>(args...); `name` is for the sentence. */
 template <typename... P, typename... A>
 gi8_status gi8i_launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared,
@@ -22,10 +34,8 @@ gi8_status gi8i_launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 b
     config.stream = stream;
     cudaError_t result = cudaSuccess;
     pthread_mutex_lock(&gi8i_launch_lock);
-    if (shared > 0) { /* unasked, a kernel gets 48 KiB less what it declares itself */
-        result = cudaFuncSetAttribute(reinterpret_cast<const void *>(kernel),
-                                      cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                      static_cast<int>(shared));
+    if (shared > 0) {
+        result = gi8i_allow_shared(reinterpret_cast<const void *>(kernel), shared);
     }
     if (result == cudaSuccess) {
         result = cudaLaunchKernelEx(&config, kernel, static_cast<P>(args)...);

@@ -25,6 +25,10 @@ typedef struct gi8emu_kernel gi8emu_kernel;
  * gi8emu_kernel_free(). Returns what the launch returns. */
 cudaError_t gi8emu_enqueue(cudaStream_t stream, gi8emu_kernel *kernel);
 
+/* Counts the call of a runtime function that the device half has. What it has to return at once
+ * unless that is cudaSuccess: an injected failure, or an error for good. */
+cudaError_t gi8emu_enter(const char *function);
+
 /* Notes `error` for cudaGetLastError() unless it is cudaSuccess. Returns `error`. */
 cudaError_t gi8emu_note_error(cudaError_t error);
 
@@ -72,9 +76,13 @@ void gi8emu_kernel_free(gi8emu_kernel *kernel); /* NULL is fine */
 const char *gi8emu_kernel_name(const gi8emu_kernel *kernel);
 
 /* What a block may have of shared memory in all after cudaFuncSetAttribute(): 227 KiB unless set
- * (to play a smaller device). cudaFuncSetAttribute() itself belongs to the device half. */
+ * (to play a smaller device). cudaFuncSetAttribute() itself and cudaFuncGetAttributes() belong to
+ * the device half. */
 size_t gi8emu_shared_limit(void);
 void gi8emu_set_shared_limit(size_t bytes);
+
+/* Forgets what cudaFuncSetAttribute() allowed; part of gi8emu_reset(). */
+void gi8emu_forget_attributes(void);
 
 /* ---- For both halves and for tests ---- */
 

@@ -222,7 +222,14 @@ static void test_limits(void **state) {
     assert_int_equal(cudaFuncSetAttribute(kernel, attribute, 232449), cudaErrorInvalidValue);
     assert_int_equal(cudaFuncSetAttribute(kernel, attribute, -1), cudaErrorInvalidValue);
     assert_int_equal(cudaGetLastError(), cudaErrorInvalidValue);
+    cudaFuncAttributes known;
+    assert_int_equal(cudaFuncGetAttributes(nullptr, kernel), cudaErrorInvalidValue);
+    assert_int_equal(cudaGetLastError(), cudaErrorInvalidValue);
+    assert_int_equal(cudaFuncGetAttributes(&known, kernel), cudaSuccess);
+    assert_int_equal(known.maxDynamicSharedSizeBytes, 0);
     assert_int_equal(cudaFuncSetAttribute(kernel, attribute, 232448), cudaSuccess);
+    assert_int_equal(cudaFuncGetAttributes(&known, kernel), cudaSuccess);
+    assert_int_equal(known.maxDynamicSharedSizeBytes, 232448);
     assert_int_equal(launch(add_to, dim3(1), dim3(1), 232448, &sum, 1), cudaSuccess);
     assert_int_equal(sum, 2);
 }

@@ -27,6 +27,7 @@ static const struct {
 } calls[] = {
     {"cudaGetDeviceCount", cudaErrorInsufficientDriver},
     {"cudaGetDeviceProperties", cudaErrorUnknown},
+    {"cudaFuncSetAttribute", cudaErrorInvalidValue}, /* before a kernel is allowed what it needs */
     {"cudaMemGetInfo", cudaErrorUnknown},
     {"cudaSetDevice", cudaErrorUnknown},
     {"cudaMalloc", cudaErrorMemoryAllocation},
@@ -46,7 +47,7 @@ static const struct {
     {"cudaGraphUpload", cudaErrorUnknown},
     {"cudaGraphLaunch", cudaErrorUnknown},
     {"cudaLaunchKernelExC", cudaErrorLaunchOutOfResources},
-    {"cudaFuncSetAttribute", cudaErrorInvalidValue},
+    {"cudaFuncGetAttributes", cudaErrorUnknown},
     {"cublasLtCreate", CUBLAS_STATUS_NOT_INITIALIZED},
     {"cublasLtMatmulPreferenceCreate", CUBLAS_STATUS_ALLOC_FAILED},
     {"cublasLtMatmulPreferenceSetAttribute", CUBLAS_STATUS_INVALID_VALUE},

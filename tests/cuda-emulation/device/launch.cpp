@@ -24,8 +24,37 @@ void gi8emu_set_shared_limit(size_t bytes) {
     shared_limit = bytes;
 }
 
+void gi8emu_forget_attributes() {
+    std::lock_guard<std::mutex> lock(attributes_lock);
+    allowed().clear();
+}
+
+extern "C" cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *attributes,
+                                             const void *function) {
+    cudaError_t error = gi8emu_enter("cudaFuncGetAttributes");
+    if (error != cudaSuccess) {
+        return error;
+    }
+    if (attributes == nullptr) {
+        gi8emu_report("cudaFuncGetAttributes: the result is NULL");
+        return gi8emu_note_error(cudaErrorInvalidValue);
+    }
+    std::lock_guard<std::mutex> lock(attributes_lock);
+    auto found = allowed().find(function);
+    *attributes = {};
+    /* unasked, what its static shared memory leaves of 48 KiB: that shows when it runs, and may be
+     * all */
+    attributes->maxDynamicSharedSizeBytes =
+        found != allowed().end() ? static_cast<int>(found->second) : 0;
+    return cudaSuccess;
+}
+
 extern "C" cudaError_t cudaFuncSetAttribute(const void *function, enum cudaFuncAttribute attribute,
                                             int value) {
+    cudaError_t error = gi8emu_enter("cudaFuncSetAttribute");
+    if (error != cudaSuccess) {
+        return error;
+    }
     switch (attribute) {
     case cudaFuncAttributeMaxDynamicSharedMemorySize: {
         if (value < 0 || static_cast<size_t>(value) > shared_limit) {

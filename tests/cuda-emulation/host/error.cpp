@@ -147,6 +147,10 @@ extern "C" {
 
 cudaError_t gi8emu_note_error(cudaError_t error) { return remember(error); }
 
+cudaError_t gi8emu_enter(const char *function) {
+    return api(function, [] { return cudaSuccess; });
+}
+
 void gi8emu_fail_call(const char *function, unsigned long n, int error) {
     std::lock_guard<std::recursive_mutex> guard(lock());
     Counter &c = counters()[function];
@@ -176,6 +180,7 @@ void gi8emu_reset(void) {
     reset_cublaslt();
     reset_memory();
     reset_devices();
+    gi8emu_forget_attributes();
     counters().clear();
     for_good = cudaSuccess;
     last = cudaSuccess;
