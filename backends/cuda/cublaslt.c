@@ -486,6 +486,19 @@ static gi8_status find_algorithm(gi8i_cublaslt *lt, const gi8i_cublaslt_shape *s
     return status;
 }
 
+gi8_status gi8i_cublaslt_find(gi8i_cublaslt *lt, const gi8i_cublaslt_shape *shape, const void *w,
+                              const void *x, const void *bias, void *y, gi8_error *error) {
+    lt_product product;
+    cublasLtMatmulAlgo_t algorithm;
+    gi8_status status = make_product(&product, shape, w, x, bias, y, error);
+    if (status == GI8_OK) {
+        status = find_algorithm(lt, shape, &product, alignment_of(shape, w, x, bias, y),
+                                &algorithm, error);
+        free_product(&product);
+    }
+    return status;
+}
+
 gi8_status gi8i_cublaslt_run(gi8i_cublaslt *lt, const gi8i_cublaslt_shape *shape, const void *w,
                              const void *x, const void *bias, void *y, cudaStream_t stream,
                              gi8_error *error) {

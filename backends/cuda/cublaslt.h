@@ -26,7 +26,7 @@ gi8i_cublaslt *gi8i_cublaslt_create(const gi8i_cuda_device *device, bool no_timi
 void gi8i_cublaslt_free(gi8i_cublaslt *lt);
 
 /* True where cuBLASLt takes the shape (alignment, dimensions); else the caller uses its own
- * kernel. Asks the library only for what rules of its documentation do not decide. */
+ * kernel. */
 bool gi8i_cublaslt_supports(const gi8i_cublaslt_shape *shape);
 
 /* Chooses an algorithm: asks the heuristic for several, times them on the stream with the given
@@ -37,6 +37,12 @@ bool gi8i_cublaslt_supports(const gi8i_cublaslt_shape *shape);
 gi8_status gi8i_cublaslt_prepare(gi8i_cublaslt *lt, const gi8i_cublaslt_shape *shape, const void *w,
                                  const void *x, const void *bias, void *y, cudaStream_t stream,
                                  gi8_error *error);
+
+/* Looks up the algorithm that gi8i_cublaslt_run() would take, on the host alone. Like that it
+ * returns GI8_ERR_UNSUPPORTED where cuBLASLt names none, so that a caller can know this before it
+ * enqueues what the product needs. */
+gi8_status gi8i_cublaslt_find(gi8i_cublaslt *lt, const gi8i_cublaslt_shape *shape, const void *w,
+                              const void *x, const void *bias, void *y, gi8_error *error);
 
 /* Enqueues the product with the algorithm that gi8i_cublaslt_prepare() chose (the heuristic's first
  * where it was not called). Allocates no device memory; may be captured. */

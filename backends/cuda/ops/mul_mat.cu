@@ -226,13 +226,15 @@ static gi8_status launch_lt(const gi8i_cuda_run *run, const gi8_step *step, cons
     char *scratch = static_cast<char *>(run->scratch);
     void *scale_at = shape.type == GI8_TYPE_F32 ? nullptr : scratch + l.scale;
     float *scale = static_cast<float *>(scale_at);
-    gi8_status status = GI8_OK;
-    if (shape.type == GI8_TYPE_F16) {
+    float *y = lt_y(run, step, l);
+    /* before anything is enqueued that would be in vain */
+    gi8_status status = gi8i_cublaslt_find(run->lt, &shape, step->src[0], lt_x(run, step, l), bias,
+                                           y, error);
+    if (status == GI8_OK && shape.type == GI8_TYPE_F16) {
         status = convert<__half>(run, step, shape, scratch + l.x, scale, error);
-    } else if (shape.type == GI8_TYPE_BF16) {
+    } else if (status == GI8_OK && shape.type == GI8_TYPE_BF16) {
         status = convert<__nv_bfloat16>(run, step, shape, scratch + l.x, scale, error);
     }
-    float *y = lt_y(run, step, l);
     if (status == GI8_OK) {
         status = gi8i_cublaslt_run(run->lt, &shape, step->src[0], lt_x(run, step, l), bias, y,
                                    run->stream, error);
