@@ -72,8 +72,7 @@ bool is_apart(const rope_job *job, const gi8_step *step, int set) {
     const memory_range read = set < job->args.n_sets ? memory_range{} /* the set's own rows */
                                                      : range_of(x, step->src[s.x]);
     const size_t indices = static_cast<size_t>(x->ne[2]) * sizeof(int32_t);
-    if (overlap(s.written, {job->args.positions, indices}) ||
-        (job->args.sequences != nullptr && overlap(s.written, {job->args.sequences, indices}))) {
+    if (job->args.sequences != nullptr && overlap(s.written, {job->args.sequences, indices})) {
         return false;
     }
     for (int i = 0; i < job->args.n_sets; i++) {
