@@ -12,7 +12,7 @@
 #include "ggml-int8/gi8_backend.h"
 #include "gi8_cuda.h"
 
-enum { SIZE = 64, HEADS = 2, INNER = 4 * SIZE, POSITIONS = 32 };
+enum { SIZE = 64, HEADS = 2, INNER = 4 * SIZE, POSITIONS = 64 };
 
 typedef struct layer_case {
     const char *what;
@@ -117,6 +117,8 @@ static void test_layer(void **state) {
         {"int8, three tokens", GI8_TYPE_I8, true, 3, 8},
         /* and x of each product is quantized before it, with the norm where there is one */
         {"int8, a short prompt", GI8_TYPE_I8, true, 9, 10},
+        /* and each product has two kernels for many outlier columns */
+        {"int8, a prompt", GI8_TYPE_I8, true, 40, 18},
         {"F16, one token", GI8_TYPE_F16, true, 1, 8},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
