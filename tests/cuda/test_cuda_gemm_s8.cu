@@ -1,6 +1,6 @@
-/* test_cuda_gemm_s8.cu - the int8 GEMM, each of its kernels, and the outlier part that is computed
- * with it, against sums in int64 and the fp32 operations that kernels/epilogue.cuh prescribes, to
- * the last bit. */
+/* test_cuda_gemm_s8.cu - the int8 GEMM, each of its kernels, and the kernels for outliers and
+ * results beside it, against sums in int64 and the fp32 operations that kernels/epilogue.cuh
+ * prescribes, to the last bit. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +14,7 @@ extern "C" {
 #include <cmocka.h>
 }
 
+#include "kernels/dequant_epilogue.cuh"
 #include "kernels/gemm_s8.cuh"
 #include "kernels/outlier_product.cuh"
 #include "test_seed.h"
@@ -77,7 +78,9 @@ typedef struct product_case {
     int64_t ldq;
     int64_t n_outliers;
     gi8i_gemm_s8_choice choice;
-    bool chosen; /* gi8i_gemm_s8() chooses */
+    bool chosen;  /* gi8i_gemm_s8() chooses */
+    bool dequant; /* gi8i_dequant_epilogue(), from sums that the test makes */
+    bool sums;    /* e.sums is there, but not for as many outlier columns */
     gi8_type x_type, out_type, bias_type;
     bool bias, per_token, decompose;
     int n_fused;
@@ -165,6 +168,16 @@ static double activate(int kind, double x) {
     }
 }
 
+static int32_t sum_of_codes(const product_case &c, const product &p, int64_t m, int64_t n) {
+    const int8_t *w = &p.w[static_cast<size_t>(n * c.k)];
+    const int8_t *q = &p.q[static_cast<size_t>(m * c.ldq)];
+    int32_t acc = 0;
+    for (int64_t k = 0; k < c.k; k++) {
+        acc += q[k] * w[k];
+    }
+    return acc;
+}
+
 /* The outlier part of element (m, n), before it is scaled. */
 static float outlier_part(const product_case &c, const product &p, int64_t m, int64_t n) {
     const int8_t *w = &p.w[static_cast<size_t>(n * c.k)];
@@ -184,16 +197,10 @@ static float outlier_part(const product_case &c, const product &p, int64_t m, in
 
 /* Element (m, n) of the result, before it is rounded to the type. */
 static float reference(const product_case &c, const product &p, int64_t m, int64_t n) {
-    const int8_t *w = &p.w[static_cast<size_t>(n * c.k)];
-    const int8_t *q = &p.q[static_cast<size_t>(m * c.ldq)];
-    float row_scale = p.row_scale[static_cast<size_t>(m)];
-    int64_t acc = 0;
-    for (int64_t k = 0; k < c.k; k++) {
-        acc += static_cast<int64_t>(q[k]) * w[k];
-    }
+    float acc = static_cast<float>(sum_of_codes(c, p, m, n));
     size_t column = static_cast<size_t>(n);
-    float y = fmaf(fmaf(static_cast<float>(acc), row_scale, outlier_part(c, p, m, n)),
-                   p.absmax[column] / 127.0f, c.bias ? p.bias[column] : 0.0f);
+    float part = fmaf(acc, p.row_scale[static_cast<size_t>(m)], outlier_part(c, p, m, n));
+    float y = fmaf(part, p.absmax[column] / 127.0f, c.bias ? p.bias[column] : 0.0f);
     for (int i = 0; i < c.n_fused; i++) {
         switch (c.fused[i]) {
         case ADD_SAME: y += p.other_same[static_cast<size_t>(m * c.n + n)]; break;
@@ -300,6 +307,7 @@ static gi8i_epilogue epilogue_of(const product_case &c, const device_rows &rows)
 static void check(const product_case &c) {
     product p = make_product(c);
     std::vector<uint32_t> counters(GI8I_GEMM_S8_COUNTERS);
+    std::vector<float> found(static_cast<size_t>(c.n * c.m));
     std::vector<char> y(static_cast<size_t>(c.n * c.m) * gi8_type_size(c.out_type));
     size_t scratch_bytes = static_cast<size_t>((c.n + 127) / 128 * 128 * ((c.m + 255) / 256) * 256 *
                                                4 * c.choice.splits);
@@ -308,8 +316,14 @@ static void check(const product_case &c) {
     if (c.chosen) {
         scratch_bytes = gi8i_gemm_s8_scratch_bytes(&device, c.k, c.n, c.m);
     }
+    std::vector<int32_t> acc(c.dequant ? found.size() : 0);
+    for (size_t i = 0; i < acc.size(); i++) {
+        int64_t at = static_cast<int64_t>(i);
+        acc[i] = sum_of_codes(c, p, at / c.n, at % c.n);
+    }
     device_rows rows = rows_on_device(c, p);
     device_array d_absmax = on_device(p.absmax), d_bias = on_device(convert(c.bias_type, p.bias)),
+                 d_acc = on_device(acc),
                  d_same = on_device(p.other_same), d_row = on_device(p.other_row),
                  d_counters = on_device(counters), d_scratch = on_device(nullptr, scratch_bytes),
                  d_y = on_device(c.in_place ? static_cast<const void *>(p.other_same.data())
@@ -329,6 +343,7 @@ static void check(const product_case &c) {
     e.absmax = reinterpret_cast<const float *>(d_absmax.data);
     e.bias = c.bias ? d_bias.data : nullptr;
     e.bias_type = c.bias_type;
+    e.sums = c.sums ? reinterpret_cast<const float *>(d_scratch.data) : nullptr;
     e.out.y = d_y.data;
     e.out.ldy = c.n;
     e.out.type = c.out_type;
@@ -345,8 +360,15 @@ static void check(const product_case &c) {
         }
     }
     gi8_error error = GI8_ERROR_INIT;
-    gi8_status status = c.chosen ? gi8i_gemm_s8(&run, &args, &error)
-                                 : gi8i_gemm_s8_with(&run, &args, c.choice, &error);
+    gi8_status status;
+    if (c.dequant) {
+        gi8i_dequant_args from = {reinterpret_cast<const int32_t *>(d_acc.data), args.w, c.k, c.n,
+                                  c.m, e};
+        status = gi8i_dequant_epilogue(&run, &from, &error);
+    } else {
+        status = c.chosen ? gi8i_gemm_s8(&run, &args, &error)
+                          : gi8i_gemm_s8_with(&run, &args, c.choice, &error);
+    }
     if (status != GI8_OK) {
         print_message("%s\n", error.message);
     }
@@ -357,13 +379,12 @@ static void check(const product_case &c) {
     intact = from_device(&d_scratch, nullptr) && intact;
     intact = from_device(&d_counters, counters.data()) && intact;
     free_rows(&rows);
-    for (device_array *array : {&d_absmax, &d_bias, &d_same, &d_row}) {
+    for (device_array *array : {&d_absmax, &d_bias, &d_acc, &d_same, &d_row}) {
         assert_int_equal(cudaFree(array->memory), cudaSuccess);
     }
     for (uint32_t counter : counters) {
         intact = intact && counter == 0;
     }
-    std::vector<float> found(static_cast<size_t>(c.n * c.m));
     assert_int_equal(gi8_convert_to_fp32(c.out_type, y.data(), c.n * c.m, found.data()), GI8_OK);
     int wrong = 0;
     for (int64_t i = 0; i < c.n * c.m; i++) {
@@ -556,6 +577,32 @@ static void test_outlier_product(void **state) {
     }
 }
 
+/* From sums in memory, with outlier columns that shared memory does not hold at a time. */
+static void test_dequant_epilogue(void **state) {
+    (void)state;
+    for (int64_t count : {0, 5, 16, 17, 70}) {
+        product_case c = random_case(4, count);
+        c.k = c.ldq = 144;
+        c.n_outliers = count;
+        c.n = count % 2 == 0 ? 132 : 131;
+        c.m = 67;
+        c.dequant = true;
+        check(c);
+    }
+}
+
+/* More outlier columns than tensor cores can add up: the sums in memory do not count. */
+static void test_too_many_outliers(void **state) {
+    (void)state;
+    product_case c = random_case(0, 1);
+    c.k = c.ldq = GI8I_MAX_GIVEN_OUTLIERS + 16;
+    c.n_outliers = c.k;
+    c.n = c.m = 3;
+    c.choice.splits = 1;
+    c.sums = true;
+    check(c);
+}
+
 static void test_chosen(void **state) {
     (void)state;
     static const int64_t rows[7] = {5, 16, 17, 40, 128, 129, 300};
@@ -641,6 +688,8 @@ int main(void) {
         cmocka_unit_test(test_in_place),
         cmocka_unit_test(test_groups_of_tiles),
         cmocka_unit_test(test_outlier_product),
+        cmocka_unit_test(test_dequant_epilogue),
+        cmocka_unit_test(test_too_many_outliers),
         cmocka_unit_test(test_chosen),
         cmocka_unit_test(test_choice),
         cmocka_unit_test(test_refusals),
