@@ -32,6 +32,10 @@ GI8I_INLINE f32x16 tile_load_x(const char *row, int64_t k, int64_t rest) {
     return tile_load_w(GI8_TYPE_F32, row, k, rest);
 }
 
+GI8I_INLINE size_t tile_w_bytes(int kind) {
+    return kind == GI8_TYPE_F32 ? sizeof(float) : sizeof(uint16_t);
+}
+
 #include "../simd/tile.h"
 
 TILE_INLINE void tile_store(const tile_column *sums, const void *result, int64_t n, int64_t m,

@@ -7,9 +7,11 @@
  *   tile_sum tile_zero(void), tile_dot(tile_sum, tile_w, tile_x)
  *   tile_w tile_load_w(kind, row, k, rest)      from element k on; rest > 0: only so many are left
  *   tile_x tile_load_x(row, k, rest)
+ *   size_t tile_w_bytes(kind)                   of an element of w
  *   void tile_store(const tile_column *, const void *result, int64_t n, int64_t m, tile_n)
  * Sums are named members and not arrays: gcc keeps arrays of vectors in memory.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -82,14 +84,31 @@ TILE_INLINE void tile_step(tile *t, const tile_product *p, int kind, const char 
     }
 }
 
+/* The rows of w behind those of a tile, to be fetched meanwhile; NULL: none. With one row of x all
+ * time goes into reading w. A step reads half a line of a row of 16-bit weights: too little for
+ * processors to look far ahead by themselves. */
+TILE_INLINE const char *tile_ahead(const tile_product *p, int kind, int64_t n, const int tile_n,
+                                   const int tile_m) {
+    size_t bytes = (size_t)tile_n * p->w_stride_bytes;
+    bool fetch = tile_m == 1 && tile_w_bytes(kind) == 2 && n + 2 * tile_n <= p->n &&
+                 bytes <= (size_t)64 * 1024;
+    return fetch ? p->w + (size_t)n * p->w_stride_bytes + bytes : NULL;
+}
+
 TILE_INLINE void tile_compute(const tile_product *p, int kind, int64_t n, int64_t m,
                               const int tile_n, const int tile_m) {
     tile_column zero = tile_zero_column();
     tile t = {zero, zero, zero, zero, zero, zero};
     const char *w = p->w + (size_t)n * p->w_stride_bytes;
     const char *x = p->x + (size_t)m * p->x_stride_bytes;
+    const char *ahead = tile_ahead(p, kind, n, tile_n, tile_m);
+    const size_t ahead_step = STEP * tile_w_bytes(kind) * (size_t)tile_n;
     int64_t k = 0;
     for (; k + STEP <= p->k; k += STEP) {
+        for (size_t i = 0; ahead != NULL && i < ahead_step; i += 64) {
+            __builtin_prefetch(ahead + i, 0, 2);
+        }
+        ahead = ahead != NULL ? ahead + ahead_step : NULL;
         tile_step(&t, p, kind, w, x, k, 0, tile_n, tile_m);
     }
     if (k < p->k) {
