@@ -143,15 +143,17 @@ void int8_check_outliers(test_rng *rng, int64_t k, int64_t n, int64_t m, int8_ch
 }
 
 void int8_check_small_values(test_rng *rng, int64_t k, int64_t n, int64_t m, int8_check *check) {
-    for (int kind = 0; kind < 4; kind++) { /* of the first row; the second is of the next one */
+    for (int kind = 0; kind < 6; kind++) { /* of the first row; the second is of the next one */
         for (int bias = -1; bias < 1; bias++) { /* none, F32 */
             int8_problem p = int8_problem_random(rng, k, n, m);
             p.bias_type = bias;
             for (int64_t i = 0; i < k * m; i++) {
-                switch ((i / k + kind) % 4) {
-                case 0: p.x[i] = i % 2 == 0 ? -0.0f : 0.0f; break;
-                case 1: p.x[i] = i % 2 == 0 ? 1e-40f : -3e-42f; break;
-                case 2: p.x[i] *= 1e-37f; break;
+                switch ((i / k + kind) % 6) {
+                case 0: p.x[i] = 0.0f; break;
+                case 1: break; /* an ordinary one between them */
+                case 2: p.x[i] = i % 2 == 0 ? 1e-40f : -3e-42f; break;
+                case 3: p.x[i] *= 1e-37f; break;
+                case 4: p.x[i] = i % 2 == 0 ? -0.0f : 0.0f; break;
                 default: p.x[i] = i % k == 3 ? 1.0f : i % 2 == 0 ? -0.0f : 1e-41f;
                 }
             }

@@ -58,8 +58,8 @@ void int8_check_types(test_rng *rng, int64_t k, int64_t n, int64_t m, int8_check
 /* All columns outliers, some, and none. */
 void int8_check_outliers(test_rng *rng, int64_t k, int64_t n, int64_t m, int8_check *check);
 
-/* Maxima of rows of x that are 0 or denormal or have no factor, and such weights; k >= 4, n >= 4.
- */
+/* Maxima of rows of x that are 0 or denormal or have no factor, beside ordinary ones, and such
+ * weights; k >= 4, n >= 4. */
 void int8_check_small_values(test_rng *rng, int64_t k, int64_t n, int64_t m, int8_check *check);
 
 /* |x| of exactly the threshold, and the float below; a threshold of Inf. k >= 42. */

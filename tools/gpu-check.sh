@@ -75,7 +75,8 @@ sanitize() {
     # cuBLASLt tries calls that fail; those of ours are checked by the tests
     compute-sanitizer --tool "$1" --report-api-errors no --error-exitcode 1 "$build/tests/cuda/$2"
 }
-for test in test_cuda_rows test_cuda_ops test_cuda_gemm_s8 test_cuda_int8_mixed; do
+for test in test_cuda_rows test_cuda_ops test_cuda_gemm_s8 test_cuda_int8_mixed \
+    test_cuda_outliers test_cuda_rope_store; do
     check "memcheck-$test" sanitize memcheck "$test"
     check "racecheck-$test" sanitize racecheck "$test"
     check "synccheck-$test" sanitize synccheck "$test"

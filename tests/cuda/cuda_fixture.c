@@ -129,7 +129,7 @@ static void read_result(const gi8_plan *plan, const gi8_tensor *output, void *by
     size_t size = gi8_nbytes(root->data != NULL ? root : output);
     if (size > 0) {
         assert_ok(root->data != NULL ? gi8_tensor_read(root, 0, bytes, size, &error)
-                                : gi8_plan_read(plan, output, 0, bytes, size, &error), &error);
+                                     : gi8_plan_read(plan, output, 0, bytes, size, &error), &error);
     }
 }
 

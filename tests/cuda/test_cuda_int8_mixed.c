@@ -4,11 +4,14 @@
  * Codes and integer sums are exact on both sides. What the device computes in fp32 is
  *   y = fma(fma(acc, a / 127, out), s / 127, b),   out = sum over the outlier columns of r * w
  * where in column mode acc holds the codes of all entries below the threshold, and r what they
- * leave.
- * With u = 2^-24, R = a / 127, S = s / 127, A the sum of |acc| and of |acc| as it is defined (the
- * rounding of R cancels in outlier columns), and O the sum of |r w| over n outlier columns, it is
- * off by at most
- *   S * (3 u A R + (n + 4) u O) + the rounding of R and S (u, or 2^-150 where denormal) + u |y|
+ * leave, each rounded to fp32. `out` is a sum in fixed point (docs/int8-semantics.md): off by
+ *   F = max(2^-30 max |r|, 2^-127) W + u |out|
+ * where max |r| is that of the row's outliers, or R where there are none, u = 2^-24, R = a / 127,
+ * S = s / 127, and W is the sum of |w| over the outlier columns. With A the sum of |acc| and of
+ * |acc| as it is defined (the rounding of R cancels in outlier columns), and O the sum of |r w|, y
+ * is off by at most
+ *   S * (2 u A R + u |out| + u O + F) + the rounding of R and S (u, or 2^-150 where denormal)
+ *     + u |y|
  * and in the rounding to the result's type. The CPU's result is the exact value, rounded.
  */
 #include <math.h>
@@ -100,17 +103,22 @@ static expectation expect_element(const int8_problem *p, int64_t row, int64_t co
     int64_t acc = 0;        /* of the definition */
     int64_t device_acc = 0; /* with the codes in outlier columns */
     double out = 0.0;
-    double device_out = 0.0; /* magnitudes */
-    double n_out = 0.0;
+    double device_out = 0.0;
+    double out_size = 0.0; /* of its terms */
+    double w_size = 0.0;
+    double largest = 0.0; /* outlier of the row */
     for (int64_t i = 0; i < p->k; i++) {
         bool is_large = decompose && fabsf(x[i]) >= p->threshold;
         bool is_outlier = is_large || (p->mode == GI8_OUTLIERS_COLUMN && in_o[i]);
         int64_t code = is_large ? 0 : (int64_t)rint((double)(x[i] * c));
         device_acc += code * w[i];
-        n_out += in_o[i] ? 1.0 : 0.0;
+        largest = is_large ? fmax(largest, fabs((double)x[i])) : largest;
         if (is_outlier) {
+            double term = ((double)x[i] - (double)code * r_scale) * (double)w[i];
             out += (double)x[i] * (double)w[i];
-            device_out += fabs(((double)x[i] - (double)code * r_scale) * (double)w[i]);
+            device_out += term;
+            out_size += fabs(term);
+            w_size += fabs((double)w[i]);
         } else {
             acc += code * w[i];
         }
@@ -118,13 +126,15 @@ static expectation expect_element(const int8_problem *p, int64_t row, int64_t co
     double bias = p->bias_type >= 0 ? (double)p->bias[column] : 0.0;
     double whole = fabs((double)acc) + fabs((double)device_acc);
     expectation e = {((double)acc * r_scale + out) * s_scale + bias, 0.0};
-    double inner = 3.0 * 0x1p-24 * whole * r_scale + (n_out + 4.0) * 0x1p-24 * device_out +
+    double unit = fmax(0x1p-30 * (largest > 0.0 ? largest : r_scale), 0x1p-127);
+    double fixed = unit * w_size + 0x1p-24 * fabs(device_out);
+    double inner = 0x1p-24 * (2.0 * whole * r_scale + fabs(device_out) + out_size) + fixed +
                    whole * error_of(r_scale);
-    e.bound = 1.01 * (inner * s_scale + error_of(s_scale) * (whole * r_scale + device_out)) +
+    e.bound = 1.01 * (inner * s_scale + error_of(s_scale) * (whole * r_scale + out_size)) +
               0x1p-24 * fabs(e.value) + 0x1p-149;
     if (p->out_type != GI8_TYPE_F32) {
-        double unit = p->out_type == GI8_TYPE_F16 ? 0x1p-11 : 0x1p-8;
-        e.bound += unit * (fabs(e.value) + e.bound) + 0x1p-25;
+        double half = p->out_type == GI8_TYPE_F16 ? 0x1p-11 : 0x1p-8;
+        e.bound += half * (fabs(e.value) + e.bound) + 0x1p-25;
     }
     return e;
 }
@@ -224,6 +234,17 @@ static void test_types(void **state) {
     test_rng rng = test_rng_seeded(163);
     for (int i = 0; i < N_PATHS; i++) {
         int8_check_types(&rng, paths[i][0], 38, paths[i][1], check_type);
+    }
+}
+
+static void test_empty(void **state) {
+    (void)state;
+    test_rng rng = test_rng_seeded(164);
+    static const int64_t shapes[][2] = {{7, 0}, {0, 3}, {0, 0}};
+    for (int i = 0; i < 3; i++) {
+        int8_problem p = int8_problem_random(&rng, 20, shapes[i][0], shapes[i][1]);
+        check(&p);
+        int8_problem_free(&p);
     }
 }
 
@@ -433,6 +454,7 @@ int main(void) {
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_many_rows),
         cmocka_unit_test(test_types),
+        cmocka_unit_test(test_empty),
         cmocka_unit_test(test_thresholds),
         cmocka_unit_test(test_all_and_no_outliers),
         cmocka_unit_test(test_small_values),

@@ -50,6 +50,11 @@ static float *logits_of(const char *name, gptneox_weight_type weights, bool fuse
     return logits;
 }
 
+/* On a GPU cuBLASLt may add the bias, and choose another algorithm then, so that sums differ in
+ * their last bits. What is rounded to steps after it, x of the next product, may then differ by one
+ * step in single entries: 2^-11 of an entry with F16 weights, 1 / 127 of the row's largest with
+ * int8, below 0.01. A bound through all layers would allow anything; this is an estimate: one step
+ * of the coarsest in the logits, relative to their largest. */
 static void compare(const float *fused, const float *apart, size_t n) {
 #if defined GI8_TEST_CUDA && !defined GI8_CUDA_EMULATION
     float largest = 0.0f;

@@ -264,7 +264,7 @@ static void run_on_device(op_case *c, const gi8_graph *graph, gi8_tensor *output
     const bool same_sums = !c->sums_vary;
 #endif
     if (same_sums && !op_same_bits(type, separate, fused, count)) {
-        fail_msg("%s with and without reuse differ", gi8_backend_name(device));
+        fail_msg("%s with and without fused nodes differ", gi8_backend_name(device));
     }
     assert_int_equal(d.outliers.columns, c->outliers.columns);
     assert_int_equal(d.outliers.outlier_columns, c->outliers.outlier_columns);

@@ -13,28 +13,32 @@
 #include "int8_problem.h"
 #include "op_fixture.h"
 
-/* How far a device may be from the CPU. Codes and integer sums are the same; it may add the parts,
- * n outlier columns among them, in fp32, where each of n + 16 roundings or fewer is half a unit of
- * at most sum |x| times the largest weight. */
+/* How far a device may be from the CPU. Codes and integer sums are the same. It may add the parts
+ * in fp32, where each of 16 roundings or fewer is half a unit of at most sum |x| times the largest
+ * weight, and n outlier columns in fixed point (docs/int8-semantics.md), where each is off by at
+ * most 2^-30 max |x| times that weight, or 2^-127 times it. */
 static void set_bound(op_case *c, const int8_problem *p) {
     bool *in_o = malloc((size_t)p->k * sizeof *in_o + 1);
     assert_non_null(in_o);
-    double roundings = (double)int8_problem_outlier_columns(p, in_o) + 16.0;
+    double n_outliers = (double)int8_problem_outlier_columns(p, in_o);
     free(in_o);
     double x_size = 0.0;
+    double x_max = 0.0;
     double weight = 0.0;
     for (int64_t row = 0; row < p->m; row++) {
         double sum = 0.0;
         for (int64_t i = 0; i < p->k; i++) {
             double x = fabs((double)p->x[row * p->k + i]);
             sum += isfinite(x) ? x : 0.0;
+            x_max = isfinite(x) ? fmax(x_max, x) : x_max;
         }
         x_size = fmax(x_size, sum);
     }
     for (int64_t i = 0; i < p->n; i++) {
         weight = fmax(weight, (double)p->absmax[i]);
     }
-    c->absolute = roundings * 0x1p-24 * (x_size * weight + (p->bias_type >= 0 ? 1.0 : 0.0)) +
+    c->absolute = 16.0 * 0x1p-24 * (x_size * weight + (p->bias_type >= 0 ? 1.0 : 0.0)) +
+                  n_outliers * weight * fmax(0x1p-30 * x_max, 0x1p-127) +
                   (double)p->k * 127.0 * 127.0 * 0x1p-149; /* denormal scales */
     if (p->out_type != GI8_TYPE_F32) {
         c->relative = p->out_type == GI8_TYPE_F16 ? 0x1p-10 : 0x1p-7;
@@ -170,16 +174,20 @@ static void test_thresholds(void **state) {
     test_rng rng = test_rng_seeded(64);
     int8_check_thresholds(&rng, 100, 20, 3, check);
     int8_check_thresholds(&rng, 50, 10, 4, check);
-    int8_problem p = int8_problem_random(&rng, 100, 20, 3);
-    p.x[5] = 6.0f;
-    p.x[100 + 17] = -6.0f;
-    p.x[200 + 40] = nextafterf(6.0f, 0.0f);
-    op_case c;
-    op_begin(&c);
-    free(op_run(&c, build(&c, &p, 0, p.m)));
-    assert_int_equal(c.outliers.outlier_columns, 2);
-    op_end(&c);
-    int8_problem_free(&p);
+    for (int mode = 0; mode < 2; mode++) {
+        int8_problem p = int8_problem_random(&rng, 100, 20, 3);
+        p.mode = (gi8_outliers)mode;
+        p.x[5] = 6.0f;
+        p.x[100 + 17] = -6.0f;
+        p.x[200 + 40] = nextafterf(6.0f, 0.0f);
+        p.x[41] = -nextafterf(6.0f, 0.0f);
+        op_case c;
+        op_begin(&c);
+        free(op_run(&c, build(&c, &p, 0, p.m)));
+        assert_int_equal(c.outliers.outlier_columns, 2);
+        op_end(&c);
+        int8_problem_free(&p);
+    }
 }
 
 static void test_all_and_no_outliers(void **state) {
