@@ -3,9 +3,10 @@
 #include "emulator_test.h"
 #include "sanitizers.h"
 
-#include <stdlib.h>
+#if GI8EMU_WITH_TSAN
 #include <sys/syscall.h>
 #include <unistd.h>
+#endif
 
 /* Bad accesses that a sanitizer would end the program for, but that are to reach the emulation. */
 #define UNSANITIZED __attribute__((no_sanitize("address", "undefined")))
@@ -77,14 +78,15 @@ static void test_missing_barrier(void **state) {
     expect_race(neighbours<false>, false);
 }
 
-/* Of the threads of a large block TSAN takes some for one, but not those of a pair here. */
-template <bool BARRIER> static __global__ void many_neighbours(const int *in, int *out) {
+/* Of the threads of a large block TSAN takes some for one, but others in each launch. */
+template <bool BARRIER, unsigned DISTANCE>
+static __global__ void many_neighbours(const int *in, int *out) {
     GI8I_SHARED(int, parts, 1024);
     parts[threadIdx.x] = in[threadIdx.x % 64];
     if (BARRIER) {
         __syncthreads();
     }
-    int value = parts[threadIdx.x ^ 1023];
+    int value = parts[threadIdx.x ^ DISTANCE];
     if (value != 5 || threadIdx.x < 64) {
         out[threadIdx.x % 64] = value;
     }
@@ -92,7 +94,12 @@ template <bool BARRIER> static __global__ void many_neighbours(const int *in, in
 
 static void test_missing_barrier_of_many(void **state) {
     (void)state;
-    for (bool barrier : {true, false}) {
+    /* each a kernel of its own: TSAN reports a race of the same two lines once */
+    void (*const kernels[])(const int *, int *) = {
+        many_neighbours<true, 1023>, many_neighbours<false, 1023>, many_neighbours<true, 256>,
+        many_neighbours<false, 256>, many_neighbours<true, 512>,   many_neighbours<false, 512>};
+    for (int kind = 0; kind < 6; kind++) {
+        const bool barrier = kind % 2 == 0;
         bool wrong = false;
         n_races = 0;
         in_every_order([&] {
@@ -100,8 +107,7 @@ static void test_missing_barrier_of_many(void **state) {
             for (int &i : in) {
                 i = 5;
             }
-            run(barrier ? many_neighbours<true> : many_neighbours<false>, one, dim3(1024), 0,
-                &in[0], &out[0]);
+            run(kernels[kind], one, dim3(1024), 0, &in[0], &out[0]);
             for (int o : out) {
                 wrong = wrong || o != 5;
             }
@@ -612,7 +618,9 @@ int main(void) {
         cmocka_unit_test(test_width_of_shuffles),
     };
     int failed = cmocka_run_group_tests_name("emulator_planted", tests, nullptr, nullptr);
+#if GI8EMU_WITH_TSAN
     fflush(nullptr);
     syscall(SYS_exit_group, failed); /* past TSAN, to which a program with races has failed */
-    abort();
+#endif
+    return failed;
 }
