@@ -24,7 +24,7 @@ static void set_bound(op_case *c, const int8_problem *p) {
     free(in_o);
     double x_size = 0.0;
     double x_max = 0.0;
-    double weight = 0.0;
+    float largest = 0.0f;
     for (int64_t row = 0; row < p->m; row++) {
         double sum = 0.0;
         for (int64_t i = 0; i < p->k; i++) {
@@ -35,8 +35,9 @@ static void set_bound(op_case *c, const int8_problem *p) {
         x_size = fmax(x_size, sum);
     }
     for (int64_t i = 0; i < p->n; i++) {
-        weight = fmax(weight, (double)p->absmax[i]);
+        largest = fmaxf(largest, p->absmax[i]);
     }
+    double weight = (double)largest;
     c->absolute = 16.0 * 0x1p-24 * (x_size * weight + (p->bias_type >= 0 ? 1.0 : 0.0)) +
                   n_outliers * weight * fmax(0x1p-30 * x_max, 0x1p-127) +
                   (double)p->k * 127.0 * 127.0 * 0x1p-149; /* denormal scales */
