@@ -162,8 +162,8 @@ static const tool_option kernel_specs[] = {
     {0, "op", "int8|f16|bf16|f32", TOOL_OPTION_CHOICE_LIST, KERNEL(ops), 0, 0,
      "int8: mul_mat_int8_mixed with a bias; the others:\n"
      "mul_mat with such weights (default: int8)"},
-    {0, "isa", "scalar|avx2|avxvnni|avx512|avx512vnni|best", TOOL_OPTION_CHOICE_LIST, KERNEL(isa),
-     0, 0, "the highest instruction set to use (default: best)"},
+    {0, "isa", "scalar|avx2|avxvnni|avx512|avx512vnni|neon|neondot|best", TOOL_OPTION_CHOICE_LIST,
+     KERNEL(isa), 0, 0, "the highest instruction set to use (default: best)"},
     {0, "rotate", "MIB", TOOL_OPTION_INT, KERNEL(rotate), 0, 1 << 20,
      "use copies of the weight in turns that fill so much\n"
      "memory; 0: a single one, in the cache if it fits\n"

@@ -9,10 +9,30 @@
 #include <unistd.h>
 
 static const char *const isa_names[GI8_CPU_ISA_COUNT] = {"scalar", "avx2", "avxvnni", "avx512",
-                                                         "avx512vnni"};
+                                                         "avx512vnni", "neon", "neondot"};
 
-#if defined(__x86_64__)
+/* The sets whose kernels a backend for a set uses. AVX-512 kernels come with their own VNNI, so
+ * AVX-VNNI is a side branch. */
+enum {
+    SCALAR = 1u << GI8_CPU_ISA_SCALAR,
+    AVX2 = SCALAR | 1u << GI8_CPU_ISA_AVX2,
+    AVX512 = AVX2 | 1u << GI8_CPU_ISA_AVX512,
+    NEON = SCALAR | 1u << GI8_CPU_ISA_NEON
+};
+static const unsigned included[GI8_CPU_ISA_COUNT] = {
+    [GI8_CPU_ISA_SCALAR] = SCALAR,
+    [GI8_CPU_ISA_AVX2] = AVX2,
+    [GI8_CPU_ISA_AVXVNNI] = AVX2 | 1u << GI8_CPU_ISA_AVXVNNI,
+    [GI8_CPU_ISA_AVX512] = AVX512,
+    [GI8_CPU_ISA_AVX512VNNI] = AVX512 | 1u << GI8_CPU_ISA_AVX512VNNI,
+    [GI8_CPU_ISA_NEON] = NEON,
+    [GI8_CPU_ISA_NEON_DOT] = NEON | 1u << GI8_CPU_ISA_NEON_DOT};
+
+#if defined(GI8I_CPU_X86)
 #include <cpuid.h>
+
+/* A bit for each gi8_cpu_isa of this architecture. */
+static const unsigned known = AVX512 | 1u << GI8_CPU_ISA_AVXVNNI | 1u << GI8_CPU_ISA_AVX512VNNI;
 
 /* Bits of CPUID (Intel SDM vol. 2A, table 3-8) and of XCR0 (vol. 1, section 13.3). */
 enum {
@@ -39,9 +59,9 @@ static bool has(uint32_t bits, uint32_t wanted) {
     return (bits & wanted) == wanted;
 }
 
-/* A bit for each gi8_cpu_isa. */
+/* Those of them that this processor has. */
 static unsigned detect(void) {
-    unsigned found = 1u << GI8_CPU_ISA_SCALAR;
+    unsigned found = SCALAR;
     uint32_t a;
     uint32_t b;
     uint32_t c;
@@ -69,9 +89,28 @@ static unsigned detect(void) {
     }
     return found;
 }
-#else
+#elif defined(GI8I_CPU_ARM64)
+#if defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
+static const unsigned known = NEON | 1u << GI8_CPU_ISA_NEON_DOT;
+
 static unsigned detect(void) {
-    return 1u << GI8_CPU_ISA_SCALAR;
+#if defined(__ARM_FEATURE_DOTPROD) /* compiled for processors that all have it */
+    const bool dot = true;
+#elif defined(__linux__)
+    const bool dot = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#else
+    const bool dot = false;
+#endif
+    return NEON | (dot ? 1u << GI8_CPU_ISA_NEON_DOT : 0);
+}
+#else
+static const unsigned known = SCALAR;
+
+static unsigned detect(void) {
+    return SCALAR;
 }
 #endif
 
@@ -97,8 +136,7 @@ const char *gi8_cpu_isa_name(gi8_cpu_isa isa) {
 }
 
 bool gi8i_cpu_isa_includes(gi8_cpu_isa isa, gi8_cpu_isa kernel_isa) {
-    /* AVX-512 kernels come with their own VNNI, so AVX-VNNI is a side branch. */
-    return kernel_isa == isa || (kernel_isa < isa && kernel_isa != GI8_CPU_ISA_AVXVNNI);
+    return (included[isa] >> kernel_isa & 1) != 0;
 }
 
 gi8_status gi8i_cpu_choose_isa(bool limited, gi8_cpu_isa limit, gi8_cpu_isa *chosen,
@@ -106,6 +144,12 @@ gi8_status gi8i_cpu_choose_isa(bool limited, gi8_cpu_isa limit, gi8_cpu_isa *cho
     if (limited && (unsigned)limit >= GI8_CPU_ISA_COUNT) {
         return gi8_error_set(error, GI8_ERR_ARGUMENT,
                              "cpu backend: params.isa = %d is no gi8_cpu_isa", (int)limit);
+    }
+    if (limited && (known >> limit & 1) == 0) {
+        return gi8_error_set(error, GI8_ERR_UNSUPPORTED,
+                             "cpu backend: params.isa = %s is for other processors; the best of "
+                             "this one is %s",
+                             isa_names[limit], gi8_cpu_isa_name(gi8_cpu_isa_best()));
     }
     gi8_cpu_isa isa = limited ? best_up_to(limit) : gi8_cpu_isa_best();
     const char *name = getenv("GI8_CPU_ISA");
@@ -117,8 +161,8 @@ gi8_status gi8i_cpu_choose_isa(bool limited, gi8_cpu_isa limit, gi8_cpu_isa *cho
         if (named == GI8_CPU_ISA_COUNT) {
             return gi8_error_set(
                 error, GI8_ERR_ARGUMENT,
-                "cpu backend: GI8_CPU_ISA=%s: expected scalar, avx2, avxvnni, avx512 "
-                "or avx512vnni",
+                "cpu backend: GI8_CPU_ISA=%s: expected scalar, avx2, avxvnni, avx512, "
+                "avx512vnni, neon or neondot",
                 name);
         }
         if (!gi8_cpu_isa_available((gi8_cpu_isa)named)) {

@@ -83,7 +83,8 @@ refused '--outliers and --outlier-columns exclude each other' \
 refused '--device needs auto, cpu, cuda or cuda:N, not ""' --kernel --device ''
 refused '--rule is one of column|token, not "row"' --kernel --rule row
 refused '--op is one of int8|f16|bf16|f32, not "i8"' --kernel --op i8
-refused '--isa is one of scalar|avx2|avxvnni|avx512|avx512vnni|best, not "sse"' --kernel --isa sse
+refused '--isa is one of scalar|avx2|avxvnni|avx512|avx512vnni|neon|neondot|best, not "sse"' \
+    --kernel --isa sse
 refused '--rotate is between 0 and 1048576, not -1' --kernel --rotate -1
 
 # --- help ---
@@ -239,7 +240,7 @@ expect_rows 1 '^Weights: copies in turns, to pass 1 MiB (last-level cache: [0-9]
 expect_rows 1 '^Limits with 2 threads: int8 .*, fp32 .*, reading .*, median of 2$'
 
 # An instruction set that this machine lacks is refused by name.
-for isa in avx2 avxvnni avx512 avx512vnni; do
+for isa in avx2 avxvnni avx512 avx512vnni neon neondot; do
     command_line="gptneox-bench --kernel --isa $isa"
     # shellcheck disable=SC2086
     "$BENCH" $kernels --isa "$isa" >"$out" 2>"$err" </dev/null

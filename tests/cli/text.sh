@@ -41,7 +41,7 @@ for threads in 1 2 3 8; do
     generates "$greedy" -p "$prompt" -n 24 --temp 0 -t "$threads"
 done
 sets=0
-for isa in scalar avx2 avxvnni avx512 avx512vnni; do
+for isa in scalar avx2 avxvnni avx512 avx512vnni neon neondot; do
     command_line="GI8_CPU_ISA=$isa gptneox"
     GI8_CPU_ISA=$isa "$GPTNEOX" -p "$prompt" -n 24 --temp 0 -v >"$out" 2>"$err" </dev/null
     code=$?

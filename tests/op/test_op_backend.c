@@ -10,6 +10,7 @@ static void test_names(void **state) {
     (void)state;
     assert_string_equal(gi8_cpu_isa_name(GI8_CPU_ISA_SCALAR), "scalar");
     assert_string_equal(gi8_cpu_isa_name(GI8_CPU_ISA_AVX512VNNI), "avx512vnni");
+    assert_string_equal(gi8_cpu_isa_name(GI8_CPU_ISA_NEON_DOT), "neondot");
     assert_string_equal(gi8_cpu_isa_name(GI8_CPU_ISA_COUNT), "unknown");
     assert_string_equal(gi8_cpu_isa_name((gi8_cpu_isa)-1), "unknown");
     assert_true(gi8_cpu_isa_available(GI8_CPU_ISA_SCALAR));
@@ -91,6 +92,12 @@ static void test_bad_parameters(void **state) {
     gi8_cpu_params params = {.isa = (gi8_cpu_isa)77, .limit_isa = true};
     assert_null(gi8_cpu_backend_create(&params, &error));
     assert_int_equal(error.status, GI8_ERR_ARGUMENT);
+    params.isa = /* of another architecture */
+        gi8_cpu_isa_available(GI8_CPU_ISA_NEON) ? GI8_CPU_ISA_AVX2 : GI8_CPU_ISA_NEON;
+    error.status = GI8_OK;
+    assert_null(gi8_cpu_backend_create(&params, &error));
+    assert_int_equal(error.status, GI8_ERR_UNSUPPORTED);
+    assert_non_null(strstr(error.message, gi8_cpu_isa_name(params.isa)));
     static const gi8_allocator halves[] = {{NULL, counting_free, NULL},
                                            {counting_alloc, NULL, NULL}};
     for (int i = 0; i < 2; i++) {

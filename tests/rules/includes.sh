@@ -12,8 +12,8 @@ root=$(cd "$1" && pwd) || exit 2
 c_headers='assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal
 stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time
 uchar wchar wctype'
-system_headers="$c_headers cpuid dirent fcntl getopt immintrin poll pthread sched strings termios
-unistd"
+system_headers="$c_headers arm_neon cpuid dirent fcntl getopt immintrin poll pthread sched strings
+termios unistd"
 third_party='jansson pcre2 utf8proc'
 cuda_headers='cublasLt cuda_bf16 cuda_fp16 cuda_runtime cuda_runtime_api'
 

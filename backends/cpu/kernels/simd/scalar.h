@@ -1,5 +1,5 @@
-/* scalar.h - vectors of 16 lanes in plain C. Same operations, same order, same bits as avx2.h and
- * avx512.h: a kernel written with them once is its own reference.
+/* scalar.h - vectors of 16 lanes in plain C. Same operations, same order, same bits as avx2.h,
+ * avx512.h and neon.h: a kernel written with them once is its own reference.
  *
  *   f32x16    16 floats; sums over lanes add lane i and i + 8, then i + 4, i + 2, i + 1
  *   f64x16    16 doubles

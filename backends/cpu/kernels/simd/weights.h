@@ -1,4 +1,4 @@
-/* weights.h - 16 weights of any float type as floats; included after avx2.h or avx512.h. */
+/* weights.h - 16 weights of any float type as floats; included after avx2.h, avx512.h or neon.h. */
 #ifndef GI8I_SIMD_WEIGHTS_H
 #define GI8I_SIMD_WEIGHTS_H
 

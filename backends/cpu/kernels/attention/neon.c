@@ -1,0 +1,3 @@
+/* neon.c - attention in Advanced SIMD. */
+#include "../simd/neon.h"
+#include "body.h"

@@ -1,0 +1,3 @@
+/* neon.c - int8_finish in Advanced SIMD. */
+#include "../simd/neon.h"
+#include "body.h"
