@@ -45,6 +45,14 @@ typedef struct method {
     chunk_fn chunk;
 } method;
 
+#if defined(__x86_64__) || defined(__aarch64__)
+
+enum { ITERATIONS = 8192 };
+static const uint32_t int8_operand = 0x03010201; /* also small 16-bit numbers */
+static const float fp32_operand = 0.0078125f;
+#define EACH_14(f) f(0) f(1) f(2) f(3) f(4) f(5) f(6) f(7) f(8) f(9) f(10) f(11) f(12) f(13)
+#endif
+
 #if defined(__x86_64__)
 
 /* ---- arithmetic: chains of independent accumulators in registers ----------------------------- */
@@ -53,7 +61,6 @@ typedef struct method {
     "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",       \
         "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
 #define ZERO(i) "vpxor %%xmm" #i ", %%xmm" #i ", %%xmm" #i "\n\t"
-#define EACH_14(f) f(0) f(1) f(2) f(3) f(4) f(5) f(6) f(7) f(8) f(9) f(10) f(11) f(12) f(13)
 
 #define VPDPBUSD_ZMM(i) "vpdpbusd %%zmm14, %%zmm15, %%zmm" #i "\n\t"
 #define VPDPBUSD_YMM(i) "%{vex%} vpdpbusd %%ymm14, %%ymm15, %%ymm" #i "\n\t"
@@ -66,10 +73,6 @@ typedef struct method {
 #define EACH_MADD(v)                                                                               \
     MADD(v, 0, 7) MADD(v, 1, 8) MADD(v, 2, 9) MADD(v, 3, 10) MADD(v, 4, 11) MADD(v, 5, 12)         \
     MADD(v, 6, 13)
-
-enum { ITERATIONS = 8192 };
-static const uint32_t int8_operand = 0x03010201; /* also small 16-bit numbers */
-static const float fp32_operand = 0.0078125f;
 
 /* Defines a chunk: ITERATIONS times `body`, which is `ops` operations; 14 and 15 hold operands. */
 #define DEFINE_CHUNK(function, vector, broadcast, operand, body, ops)                              \
@@ -114,6 +117,66 @@ static void read_block(const char *bytes, size_t ahead) {
                      : "memory", ALL_VECTORS);
 }
 
+static void end_reading(void) { __asm__ volatile("vzeroupper" : : : ALL_VECTORS); }
+
+#elif defined(__aarch64__)
+
+/* The same in Advanced SIMD. */
+#define ALL_VECTORS                                                                                \
+    "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", \
+        "v15"
+#define ZERO(i) "movi v" #i ".4s, #0\n\t"
+/* sdot v0.4s, v14.16b, v15.16b by its code, since assemblers differ in how they allow it */
+#define SDOT(i) ".inst 0x4e8f95c0 + " #i "\n\t"
+#define FMLA(i) "fmla v" #i ".4s, v14.4s, v15.4s\n\t"
+
+/* Without dot products: pairs of 8-bit products, and their sum. */
+#define SMULL(i, j)                                                                                \
+    "smull v" #j ".8h, v14.8b, v15.8b\n\tsmlal2 v" #j ".8h, v14.16b, v15.16b\n\t"                  \
+    "sadalp v" #i ".4s, v" #j ".8h\n\t"
+#define EACH_SMULL                                                                                 \
+    SMULL(0, 7) SMULL(1, 8) SMULL(2, 9) SMULL(3, 10) SMULL(4, 11) SMULL(5, 12) SMULL(6, 13)
+
+#define DEFINE_CHUNK(function, operand, body, ops)                                                 \
+    static double function(region *r) {                                                            \
+        (void)r;                                                                                   \
+        uint64_t n = ITERATIONS;                                                                   \
+        __asm__ volatile(EACH_14(ZERO)                                                             \
+                         "ld1r {v14.4s}, [%1]\n\tld1r {v15.4s}, [%1]\n\t"                          \
+                         "1:\n\t" body "subs %0, %0, #1\n\tb.ne 1b"                               \
+                         : "+r"(n)                                                                 \
+                         : "r"(&operand), "m"(operand)                                             \
+                         : "cc", ALL_VECTORS);                                                     \
+        return (double)(ops) * ITERATIONS;                                                         \
+    }
+
+DEFINE_CHUNK(int8_sdot, int8_operand, EACH_14(SDOT), 14 * 4 * 4 * 2)
+DEFINE_CHUNK(int8_smull, int8_operand, EACH_SMULL, 7 * 16 * 2)
+DEFINE_CHUNK(fp32_fmla, fp32_operand, EACH_14(FMLA), 14 * 4 * 2)
+
+/* Loads BLOCK bytes; `ahead` > 0 prefetches what lies so many bytes further on. */
+static void read_block(const char *bytes, size_t ahead) {
+    if (ahead > 0) {
+        __asm__ volatile("prfm pldl1keep, [%0]\n\tprfm pldl1keep, [%0, #64]\n\t"
+                         "prfm pldl1keep, [%0, #128]\n\tprfm pldl1keep, [%0, #192]"
+                         :
+                         : "r"(bytes + ahead));
+    }
+    __asm__ volatile("ldp q0, q1, [%0]\n\tldp q2, q3, [%0, #32]\n\t"
+                     "ldp q4, q5, [%0, #64]\n\tldp q6, q7, [%0, #96]\n\t"
+                     "ldp q8, q9, [%0, #128]\n\tldp q10, q11, [%0, #160]\n\t"
+                     "ldp q12, q13, [%0, #192]\n\tldp q14, q15, [%0, #224]"
+                     :
+                     : "r"(bytes)
+                     : "memory", ALL_VECTORS);
+}
+
+static void end_reading(void) {}
+
+#endif
+
+#if defined(__x86_64__) || defined(__aarch64__)
+
 /* Reads the next part of each of `n` streams, a block of each in turns. */
 static double read_chunk(region *r, size_t n, size_t ahead) {
     /* Not a multiple of a page, so that the streams do not compete for the same cache sets. */
@@ -127,7 +190,7 @@ static double read_chunk(region *r, size_t n, size_t ahead) {
             read_block(r->bytes + s * stride + i, ahead);
         }
     }
-    __asm__ volatile("vzeroupper" : : : ALL_VECTORS);
+    end_reading();
     r->position += part;
     return (double)(n * part);
 }
@@ -138,19 +201,31 @@ static double read_4(region *r) { return read_chunk(r, 4, 0); }
 static double read_4_prefetch(region *r) { return read_chunk(r, 4, 1024); }
 static double read_8_prefetch(region *r) { return read_chunk(r, 8, 1024); }
 
+#if defined(__x86_64__)
+#define READING_ISA GI8_CPU_ISA_AVX2
+#else
+#define READING_ISA GI8_CPU_ISA_NEON
+#endif
+
 /* The best first, for each limit. */
 static const method methods[] = {
+#if defined(__x86_64__)
     {BENCH_LIMIT_INT8, GI8_CPU_ISA_AVX512VNNI, "vpdpbusd zmm", int8_vnni_zmm},
     {BENCH_LIMIT_INT8, GI8_CPU_ISA_AVXVNNI, "vpdpbusd ymm", int8_vnni_ymm},
     {BENCH_LIMIT_INT8, GI8_CPU_ISA_AVX512, "vpmaddwd zmm", int8_madd_zmm},
     {BENCH_LIMIT_INT8, GI8_CPU_ISA_AVX2, "vpmaddwd ymm", int8_madd_ymm},
     {BENCH_LIMIT_FP32, GI8_CPU_ISA_AVX512, "vfmadd231ps zmm", fp32_fma_zmm},
     {BENCH_LIMIT_FP32, GI8_CPU_ISA_AVX2, "vfmadd231ps ymm", fp32_fma_ymm},
-    {BENCH_LIMIT_READ, GI8_CPU_ISA_AVX2, "the best of 5 ways to read", read_plain},
-    {BENCH_LIMIT_READ, GI8_CPU_ISA_AVX2, "with prefetch", read_prefetch},
-    {BENCH_LIMIT_READ, GI8_CPU_ISA_AVX2, "4 streams", read_4},
-    {BENCH_LIMIT_READ, GI8_CPU_ISA_AVX2, "4 streams with prefetch", read_4_prefetch},
-    {BENCH_LIMIT_READ, GI8_CPU_ISA_AVX2, "8 streams with prefetch", read_8_prefetch},
+#else
+    {BENCH_LIMIT_INT8, GI8_CPU_ISA_NEON_DOT, "sdot", int8_sdot},
+    {BENCH_LIMIT_INT8, GI8_CPU_ISA_NEON, "smull", int8_smull},
+    {BENCH_LIMIT_FP32, GI8_CPU_ISA_NEON, "fmla", fp32_fmla},
+#endif
+    {BENCH_LIMIT_READ, READING_ISA, "the best of 5 ways to read", read_plain},
+    {BENCH_LIMIT_READ, READING_ISA, "with prefetch", read_prefetch},
+    {BENCH_LIMIT_READ, READING_ISA, "4 streams", read_4},
+    {BENCH_LIMIT_READ, READING_ISA, "4 streams with prefetch", read_4_prefetch},
+    {BENCH_LIMIT_READ, READING_ISA, "8 streams with prefetch", read_8_prefetch},
 };
 enum { N_METHODS = (int)(sizeof methods / sizeof *methods) };
 
