@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test.sh [PRESET] - builds everything with warnings as errors and runs all tests.
-# PRESET is release (the default), debug, asan, tsan or clang: see CMakePresets.json. Installs
-# missing packages as quickstart.sh does.
+# PRESET is release (the default), debug, asan, tsan, clang or aarch64: see CMakePresets.json.
+# Installs missing packages as quickstart.sh does.
 set -euo pipefail
 . "$(dirname "$0")/setup.sh"
 
@@ -9,8 +9,12 @@ preset=${1:-release}
 case $preset in
 release | debug | asan | tsan) need_packages build test ;;
 clang) need_packages build test ci ;;
+aarch64)
+    need_packages build test aarch64
+    need_sysroot arm64 build-aarch64-sysroot aarch64-sysroot
+    ;;
 *)
-    echo "usage: tools/test.sh [release|debug|asan|tsan|clang]" >&2
+    echo "usage: tools/test.sh [release|debug|asan|tsan|clang|aarch64]" >&2
     exit 2
     ;;
 esac
