@@ -158,27 +158,18 @@ GI8I_INLINE f32x16 f_scale_by_power(f32x16 p, f32x16 t) {
 #undef PART
 }
 
-/* Lanes i, i + 4, i + 8 and i + 12. */
-GI8I_INLINE float32x4_t sum_of_parts(f32x16 a) {
-    return vaddq_f32(vaddq_f32(a.part[0], a.part[2]), vaddq_f32(a.part[1], a.part[3]));
-}
-
 GI8I_INLINE float f_sum(f32x16 a) {
-    const float32x4_t four = sum_of_parts(a);
+    const float32x4_t four =
+        vaddq_f32(vaddq_f32(a.part[0], a.part[2]), vaddq_f32(a.part[1], a.part[3]));
     const float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
     return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
 }
 
-/* a[0] + a[2], a[1] + a[3], and the same of b. */
-GI8I_INLINE float32x4_t add_halves(float32x4_t a, float32x4_t b) {
-    return vaddq_f32(vcombine_f32(vget_low_f32(a), vget_low_f32(b)),
-                     vcombine_f32(vget_high_f32(a), vget_high_f32(b)));
-}
-
 GI8I_INLINE void f_sum4(f32x16 a, f32x16 b, f32x16 c, f32x16 d, float sums[4]) {
-    const float32x4_t ab = add_halves(sum_of_parts(a), sum_of_parts(b));
-    const float32x4_t cd = add_halves(sum_of_parts(c), sum_of_parts(d));
-    vst1q_f32(sums, vpaddq_f32(ab, cd));
+    sums[0] = f_sum(a);
+    sums[1] = f_sum(b);
+    sums[2] = f_sum(c);
+    sums[3] = f_sum(d);
 }
 
 GI8I_INLINE float f_largest(f32x16 a) {
