@@ -17,7 +17,7 @@
 
 /* Before a loop over a register tile in a vector variant: its bounds are constants, and its arrays
  * become registers. */
-#if !defined(__AVX2__) && !defined(__ARM_NEON)
+#if !defined(__AVX2__) && !defined(GI8I_CPU_NEON)
 #define GI8I_UNROLL
 #elif defined(__clang__)
 #define GI8I_UNROLL _Pragma("clang loop unroll(full)")

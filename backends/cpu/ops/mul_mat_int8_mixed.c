@@ -55,7 +55,7 @@ typedef struct layout {
 
 static void *take(layout *l, int64_t count, int64_t each, size_t size) {
     size_t bytes;
-    if (__builtin_mul_overflow(count, each, &bytes) ||
+    if (__builtin_mul_overflow((size_t)count, (size_t)each, &bytes) ||
         __builtin_mul_overflow(bytes, size, &bytes) ||
         __builtin_add_overflow(bytes, (size_t)63, &bytes) ||
         __builtin_add_overflow(l->used, bytes & ~(size_t)63, &bytes)) {
