@@ -12,12 +12,6 @@
 
 #define MAX_THREADS 1024
 
-/* A plan with more int8 weights than this keeps them out of the caches when it reads them for one
- * row. Measured on Zen 5 with 32 MiB of level-3 cache: that cache still gives back enough of 400 MB
- * to make decoding 4 % slower without it; with 1.3 GB it is 3 to 4 % faster, since activations,
- * norms and keys stay in the cache instead. */
-#define MANY_WEIGHTS ((size_t)768 << 20)
-
 typedef struct cpu_backend {
     gi8_backend base; /* first: a gi8_backend * is a cpu_backend * */
     gi8i_kernels kernels;
@@ -31,7 +25,6 @@ typedef struct cpu_backend {
 typedef struct plan_data {
     void *scratch;
     size_t scratch_bytes;
-    bool weights_once; /* see gi8i_cpu_run */
 } plan_data;
 
 static const gi8i_cpu_op *const ops[GI8_OP_COUNT] = {
@@ -106,16 +99,12 @@ static gi8_status cpu_plan_prepare(gi8_backend *backend, gi8_plan_view *plan, gi
     cpu_backend *cpu = (cpu_backend *)backend;
     int n_threads = gi8i_pool_n_threads(cpu->pool);
     size_t scratch_bytes = 0;
-    size_t weight_bytes = 0;
     for (int64_t i = 0; i < plan->n_steps; i++) {
         gi8_step *step = &plan->steps[i];
         const gi8i_cpu_op *op = ops[step->node->op];
         step->kernel = op;
         size_t bytes = op->scratch_bytes != NULL ? op->scratch_bytes(step, n_threads) : 0;
         scratch_bytes = bytes > scratch_bytes ? bytes : scratch_bytes;
-        if (step->node->op == GI8_OP_MUL_MAT_INT8_MIXED && weight_bytes <= MANY_WEIGHTS) {
-            weight_bytes += gi8_nbytes(step->node->src[0]);
-        }
     }
     plan_data *data = gi8i_cpu_alloc(&cpu->allocator, sizeof *data);
     void *scratch = NULL;
@@ -128,7 +117,7 @@ static gi8_status cpu_plan_prepare(gi8_backend *backend, gi8_plan_view *plan, gi
                              "cpu backend: no working memory for the plan (%zu bytes)",
                              scratch_bytes);
     }
-    *data = (plan_data){scratch, scratch_bytes, weight_bytes > MANY_WEIGHTS};
+    *data = (plan_data){scratch, scratch_bytes};
     plan->backend_data = data;
     plan->scratch_bytes = scratch_bytes;
     return GI8_OK;
@@ -138,8 +127,7 @@ static gi8_status cpu_plan_execute(gi8_backend *backend, gi8_plan_view *plan, gi
     (void)error; /* a cancelled run's sentence is the core's */
     cpu_backend *cpu = (cpu_backend *)backend;
     const plan_data *data = plan->backend_data;
-    gi8i_cpu_run run = {&cpu->kernels, cpu->pool, data->scratch, &plan->outliers,
-                        data->weights_once};
+    gi8i_cpu_run run = {&cpu->kernels, cpu->pool, data->scratch, &plan->outliers};
     gi8_status status = GI8_OK;
     pthread_mutex_lock(&cpu->turn);
     for (int64_t i = 0; i < plan->n_steps && status == GI8_OK; i++) {
