@@ -181,9 +181,9 @@ static void check_int8_outliers(test_rng *rng, gi8i_int8_outliers_fn *fn, const 
 }
 
 static void check_int8_finish(test_rng *rng, gi8i_int8_finish_fn *fn, const char *name) {
-    enum { MAX_M = 3 };
+    enum { MAX_M = 19 };
     for (int64_t n = 1; n <= GI8I_BLOCK_N; n++) {
-        int64_t m = 1 + n % MAX_M;
+        int64_t m = 1 + 7 * n % MAX_M;
         int64_t stride = n + n % 5;
         int32_t acc[MAX_M * GI8I_BLOCK_N];
         double out[MAX_M * GI8I_BLOCK_N];
@@ -199,6 +199,8 @@ static void check_int8_finish(test_rng *rng, gi8i_int8_finish_fn *fn, const char
             uint32_t bits = (uint32_t)test_rng_int(rng, 0, n % 2 == 0 ? 0x7f7fffff : 0x00ffffff);
             memcpy(absmax + i, &bits, sizeof bits);
         }
+        absmax[n - 1] = n % 3 == 0 ? 0.0f : absmax[n - 1]; /* a sum of -0, which must not show */
+        bias[n - 1] = n % 3 == 0 ? -0.0f : bias[n - 1];
         absmax_x[0] = n % 7 == 0 ? 1e-45f : absmax_x[0];
         for (int kind = 0; kind < 4; kind++) {
             void *blocks[3];

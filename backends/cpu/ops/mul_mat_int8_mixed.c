@@ -248,6 +248,20 @@ static const float *load_bias(const mixed_job *job, const block *b, block_memory
     return memory->bias;
 }
 
+/* Fetches the block of y: its rows lie far apart, and each would be waited for when it is
+ * written. */
+static void prefetch_result(const mixed_job *job, const block *b) {
+    size_t size = gi8_type_size(job->params->out_type);
+    size_t bytes = (size_t)b->columns * size;
+    const char *first = (const char *)job->step->dst + (size_t)(b->m * job->n + b->n) * size;
+    for (int64_t row = 0; row < b->rows; row++) {
+        const char *at = first + (size_t)(row * job->n) * size;
+        for (size_t i = 0; i < bytes; i += 64) {
+            __builtin_prefetch(at + i, 1, 2);
+        }
+    }
+}
+
 static void compute_block(const mixed_job *job, const block *b, int thread) {
     const gi8_step *step = job->step;
     gi8_type out_type = job->params->out_type;
@@ -255,6 +269,7 @@ static void compute_block(const mixed_job *job, const block *b, int thread) {
     const gi8i_cpu_block result = {b->m, b->rows, b->n, b->columns};
     block_memory *memory = job->blocks + thread;
     gi8i_cpu_prefetch_block(step, &result);
+    prefetch_result(job, b);
     const int8_t *panels = load_panels(job, b, thread);
     sum_codes(job, b, panels, memory);
     if (job->n_outliers > 0) {
