@@ -199,50 +199,201 @@ static void check_soft_max(test_rng *rng, gi8i_soft_max_fn *fn, const char *name
     }
 }
 
+/* A product: sources that end where their memory ends, rows one and three elements apart. */
+typedef struct product {
+    gi8_type type;
+    int64_t k, n, m;
+    const char *w;
+    const char *x;
+    size_t w_stride_bytes;
+    size_t x_stride_bytes;
+    void *w_block;
+    void *x_block;
+    float *expected;
+} product;
+
+static float weight(const product *p, int64_t n, int64_t k) {
+    const char *at = p->w + (size_t)n * p->w_stride_bytes + (size_t)k * gi8_type_size(p->type);
+    float value;
+    gi8_convert_to_fp32(p->type, at, 1, &value);
+    return value;
+}
+
+/* The definition in kernels.h, word by word. */
+static float defined_sum(const product *p, int64_t n, int64_t m) {
+    const float *x = (const float *)(const void *)(p->x + (size_t)m * p->x_stride_bytes);
+    float all = 0.0f;
+    for (int64_t begin = 0; begin < p->k; begin += GI8I_MUL_MAT_K) {
+        float lane[16] = {0.0f};
+        for (int64_t i = 0; i < GI8I_MUL_MAT_K && begin + i < (p->k + 15) / 16 * 16; i++) {
+            int64_t k = begin + i;
+            lane[i % 16] = fmaf(k < p->k ? weight(p, n, k) : 0.0f, k < p->k ? x[k] : 0.0f,
+                                lane[i % 16]);
+        }
+        for (int width = 8; width >= 1; width /= 2) {
+            for (int i = 0; i < width; i++) {
+                lane[i] += lane[i + width];
+            }
+        }
+        all = begin == 0 ? lane[0] : all + lane[0];
+    }
+    return all;
+}
+
+static product product_new(test_rng *rng, gi8_type type, int64_t k, int64_t n, int64_t m) {
+    product p = {.type = type, .k = k, .n = n, .m = m};
+    size_t size = gi8_type_size(type);
+    int64_t w_count = (k + 1) * n - 1;
+    int64_t x_count = (k + 3) * m - 3;
+    float *w = random_floats(rng, w_count, -1.0f, 1.0f);
+    float *x = random_floats(rng, x_count, -1.0f, 1.0f);
+    if (w_count > 1000) {
+        /* Of a few sums only: NaN and Inf hide what else is wrong. */
+        static const float specials[] = {0.0f, -0.0f, 1e-40f, -6e-8f, 6e4f, NAN, INFINITY};
+        for (size_t i = 0; i < sizeof specials / sizeof *specials; i++) {
+            w[test_rng_int(rng, 0, k)] = specials[i];
+        }
+        x[test_rng_int(rng, 0, k)] = -INFINITY;
+        x[test_rng_int(rng, 0, x_count - 1)] = -1e-40f;
+    }
+    void *converted = malloc((size_t)w_count * size + 1);
+    assert_non_null(converted);
+    gi8_convert_from_fp32(type, w, w_count, converted);
+    p.w = exact_copy(converted, (size_t)w_count, size, 1, &p.w_block);
+    p.x = exact_copy(x, (size_t)x_count, sizeof *x, 1, &p.x_block);
+    p.w_stride_bytes = (size_t)(k + 1) * size;
+    p.x_stride_bytes = (size_t)(k + 3) * sizeof *x;
+    p.expected = random_floats(rng, n * m, 0.0f, 1.0f);
+    for (int64_t i = 0; i < n * m; i++) {
+        p.expected[i] = defined_sum(&p, i % n, i / n);
+    }
+    free(converted);
+    free(w);
+    free(x);
+    return p;
+}
+
+static void product_free(product *p) {
+    free(p->w_block);
+    free(p->x_block);
+    free(p->expected);
+}
+
+static const int64_t product_shapes[][3] = {
+    /* k, n, m */
+    {1, 1, 1},     {5, 9, 13},    {16, 8, 6},    {17, 4, 7},    {40, 5, 5},   {100, 11, 9},
+    {300, 3, 14},  {64, 1, 3},    {255, 17, 15}, {272, 33, 28}, {256, 32, 2}, {2047, 16, 8},
+    {2049, 5, 3},  {2064, 50, 1}, {4500, 35, 5}, {2304, 7, 11}, {48, 64, 43}, {33, 48, 10},
+    {90, 20, 12},  {128, 31, 4},
+};
+enum { N_PRODUCTS = sizeof product_shapes / sizeof *product_shapes };
+
 static void check_mul_mat(test_rng *rng, gi8i_mul_mat_fn *fn, const char *name) {
-    static const int64_t shapes[][3] = {/* k, n, m */
-                                        {0, 2, 2},    {1, 1, 1},    {5, 9, 13},
-                                        {16, 8, 6},   {17, 4, 7},   {40, 5, 5},
-                                        {100, 11, 9}, {300, 3, 14}, {64, 1, 3}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+    for (size_t i = 0; i < N_PRODUCTS + 1; i++) {
         for (int type = GI8_TYPE_F32; type <= GI8_TYPE_BF16; type++) {
-            int64_t k = shapes[i][0];
-            int64_t n = shapes[i][1];
-            int64_t m = shapes[i][2];
-            size_t size = gi8_type_size((gi8_type)type);
-            float *w = random_floats(rng, (k + 1) * n, -1.0f, 1.0f);
-            float *x = random_floats(rng, (k + 3) * m, -1.0f, 1.0f);
-            float *expected = random_floats(rng, n * m, 0.0f, 1.0f);
-            void *converted = malloc((size_t)((k + 1) * n) * size);
-            assert_non_null(converted);
-            gi8_convert_from_fp32((gi8_type)type, w, (k + 1) * n, converted);
-            void *w_block;
-            void *x_block;
-            /* Rows one and three elements apart; the last row ends where the memory ends. */
+            const int64_t none[] = {0, 2, 2}; /* an empty sum */
+            const int64_t *shape = i < N_PRODUCTS ? product_shapes[i] : none;
+            product p = product_new(rng, (gi8_type)type, shape[0], shape[1], shape[2]);
+            guarded y = guarded_new((size_t)(p.n * p.m), sizeof(float), i % 4);
             gi8i_mul_mat_args args = {
-                .w_type = (gi8_type)type,
-                .w = exact_copy(converted, (size_t)((k + 1) * n - 1), size, 1, &w_block),
-                .x = exact_copy(x, (size_t)((k + 3) * m - 3), sizeof *x, 1, &x_block),
-                .y = expected,
-                .w_stride_bytes = (size_t)(k + 1) * size,
-                .x_stride_bytes = (size_t)(k + 3) * sizeof *x,
-                .y_stride_bytes = (size_t)n * sizeof(float),
-                .k = k,
-                .n = n,
-                .m = m,
+                .w_type = p.type,
+                .w = p.w,
+                .x = p.x,
+                .y = y.data,
+                .w_stride_bytes = p.w_stride_bytes,
+                .x_stride_bytes = p.x_stride_bytes,
+                .y_stride_bytes = (size_t)p.n * sizeof(float),
+                .k = p.k,
+                .n = p.n,
+                .m = p.m,
             };
-            gi8i_mul_mat_scalar(&args);
-            guarded y = guarded_new((size_t)(n * m), sizeof(float), i % 4);
-            args.y = y.data;
             fn(&args);
-            assert_same_floats(expected, y.data, n * m, name);
+            assert_same_floats(p.expected, y.data, p.n * p.m, name);
             guarded_free(&y, name);
-            free(w_block);
-            free(x_block);
-            free(converted);
-            free(expected);
-            free(w);
+            product_free(&p);
+        }
+    }
+}
+
+/* x in order, NaN where the definition says nothing. */
+static float *ordered_by_definition(const product *p, int64_t count, int64_t block_stride) {
+    float *ordered = malloc((size_t)count * sizeof *ordered);
+    assert_non_null(ordered);
+    for (int64_t i = 0; i < count; i++) {
+        ordered[i] = NAN;
+    }
+    for (int64_t m = 0; m < p->m; m++) {
+        const float *x = (const float *)(const void *)(p->x + (size_t)m * p->x_stride_bytes);
+        for (int64_t k = 0; k < (p->k + 15) / 16 * 16; k++) {
+            int64_t i = k % GI8I_MUL_MAT_K;
+            ordered[k / GI8I_MUL_MAT_K * block_stride + m * GI8I_ORDERED_ROW +
+                    i % 16 * (GI8I_MUL_MAT_K / 16) + i / 16] = k < p->k ? x[k] : 0.0f;
+        }
+    }
+    return ordered;
+}
+
+static void check_mul_mat_order(test_rng *rng, gi8i_mul_mat_order_fn *fn, const char *name) {
+    for (size_t i = 0; i < N_PRODUCTS; i++) {
+        const int64_t *shape = product_shapes[i];
+        product p = product_new(rng, GI8_TYPE_F32, shape[0], 1, shape[2]);
+        int64_t stride = (p.m + 1) * GI8I_ORDERED_ROW;
+        int64_t count = (p.k + GI8I_MUL_MAT_K - 1) / GI8I_MUL_MAT_K * stride;
+        float *expected = ordered_by_definition(&p, count, stride);
+        guarded ordered = guarded_new((size_t)count, sizeof(float), i % 4);
+        gi8i_mul_mat_order_args args = {.x = p.x,
+                                        .ordered = ordered.data,
+                                        .x_stride_bytes = p.x_stride_bytes,
+                                        .block_stride = stride,
+                                        .k = p.k,
+                                        .m = p.m};
+        fn(&args);
+        for (int64_t at = 0; at < count; at++) {
+            if (expected[at] == expected[at]) {
+                assert_same_floats(expected + at, (const float *)ordered.data + at, 1, name);
+            }
+        }
+        guarded_free(&ordered, name);
+        free(expected);
+        product_free(&p);
+    }
+}
+
+static void check_mul_mat_panels(test_rng *rng, gi8i_mul_mat_panels_fn *fn, const char *name) {
+    for (size_t i = 0; i < N_PRODUCTS; i++) {
+        for (int type = GI8_TYPE_F32; type <= GI8_TYPE_BF16; type++) {
+            const int64_t *shape = product_shapes[i];
+            product p = product_new(rng, (gi8_type)type, shape[0], shape[1], shape[2]);
+            int64_t stride = p.m * GI8I_ORDERED_ROW;
+            int64_t blocks = (p.k + GI8I_MUL_MAT_K - 1) / GI8I_MUL_MAT_K;
+            float *x = ordered_by_definition(&p, blocks * stride, stride);
+            size_t n_panels = (size_t)(p.n + 15) / 16;
+            guarded panels = guarded_new(n_panels * GI8I_MUL_MAT_PANEL, sizeof(float), 0);
+            int64_t y_stride = p.n + (int64_t)(i % 3);
+            guarded y = guarded_new((size_t)((p.m - 1) * y_stride + p.n), sizeof(float), i % 4);
+            gi8i_mul_mat_panels_args args = {
+                .w_type = p.type,
+                .w = p.w,
+                .x = x,
+                .y = y.data,
+                .panels = panels.data,
+                .w_stride_bytes = p.w_stride_bytes,
+                .y_stride_bytes = (size_t)y_stride * sizeof(float),
+                .x_block_stride = stride,
+                .k = p.k,
+                .n = p.n,
+                .m = p.m,
+                .next = i % 2 == 0 ? p.w : NULL,
+            };
+            fn(&args);
+            for (int64_t m = 0; m < p.m; m++) {
+                assert_same_floats(p.expected + m * p.n, (const float *)y.data + m * y_stride, p.n,
+                                   name);
+            }
+            guarded_free(&y, name);
+            guarded_free(&panels, name);
             free(x);
+            product_free(&p);
         }
     }
 }
@@ -350,6 +501,8 @@ KERNEL_TEST(fused)
 KERNEL_TEST(layer_norm)
 KERNEL_TEST(soft_max)
 KERNEL_TEST(mul_mat)
+KERNEL_TEST(mul_mat_order)
+KERNEL_TEST(mul_mat_panels)
 KERNEL_TEST(attention)
 
 int main(void) {
@@ -357,7 +510,8 @@ int main(void) {
         cmocka_unit_test(test_store_f16), cmocka_unit_test(test_unary),
         cmocka_unit_test(test_binary),   cmocka_unit_test(test_fused),
         cmocka_unit_test(test_layer_norm), cmocka_unit_test(test_soft_max),
-        cmocka_unit_test(test_mul_mat),  cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_mul_mat),  cmocka_unit_test(test_mul_mat_order),
+        cmocka_unit_test(test_mul_mat_panels), cmocka_unit_test(test_attention),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

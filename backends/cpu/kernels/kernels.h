@@ -22,7 +22,7 @@
 #elif defined(__clang__)
 #define GI8I_UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define GI8I_UNROLL _Pragma("GCC unroll 8")
+#define GI8I_UNROLL _Pragma("GCC unroll 16")
 #endif
 
 /* Rows of quantized activations are padded with zeros to a multiple of this many codes. */
@@ -32,8 +32,12 @@
 /* Queries of one call of the attention kernel, at most. */
 #define GI8I_ATTENTION_TILE 12
 
-/* y[m][n] = sum over k of w[n][k] * x[m][k] in fp32 with fused multiply-add: lane k mod 16 of 16
- * accumulators, k ascending (zeros make up the last 16), then the lanes as f_sum() does. */
+/* Elements along k that mul_mat sums at a time. */
+#define GI8I_MUL_MAT_K 2048
+
+/* y[m][n] = sum over k of w[n][k] * x[m][k] in fp32 with fused multiply-add. In each block of
+ * GI8I_MUL_MAT_K elements: lane k mod 16 of 16 accumulators, k ascending (zeros make up the last
+ * 16), then the lanes as f_sum() does; then the sums of the blocks from left to right. */
 typedef struct gi8i_mul_mat_args {
     gi8_type w_type; /* F32, F16, BF16 */
     const char *w;
@@ -45,6 +49,40 @@ typedef struct gi8i_mul_mat_args {
     int64_t k, n, m;
 } gi8i_mul_mat_args;
 typedef void gi8i_mul_mat_fn(const gi8i_mul_mat_args *args);
+
+/* x for mul_mat_panels, lane by lane: element k of row m goes to
+ *   ordered[k / K * block_stride + m * GI8I_ORDERED_ROW + k % 16 * K / 16 + k % K / 16]
+ * with K = GI8I_MUL_MAT_K; zeros make up the last 16. */
+typedef struct gi8i_mul_mat_order_args {
+    const char *x; /* F32 */
+    float *ordered;
+    size_t x_stride_bytes;
+    int64_t block_stride;
+    int64_t k, m;
+} gi8i_mul_mat_order_args;
+typedef void gi8i_mul_mat_order_fn(const gi8i_mul_mat_order_args *args);
+
+/* No multiple of 4 KiB, so that not all rows fall into one set of a cache, and the same for every
+ * k: a register tile has more rows than a processor has registers for their addresses. */
+#define GI8I_ORDERED_ROW (GI8I_MUL_MAT_K + 16)
+/* Floats of a panel: 16 rows of w with a block of k, lane by lane, the rows in turns. Room for 16
+ * numbers follows each lane, so that not all lanes fall into one set. */
+#define GI8I_MUL_MAT_PANEL (16 * (GI8I_MUL_MAT_K + 16))
+
+/* mul_mat for many rows of x: the same result, k >= 1. Packs w into panels, block by block. */
+typedef struct gi8i_mul_mat_panels_args {
+    gi8_type w_type; /* F32, F16, BF16 */
+    const char *w;
+    const float *x; /* as mul_mat_order() leaves it */
+    float *y;
+    float *panels; /* memory to work in, GI8I_MUL_MAT_PANEL floats for each 16 rows of w */
+    size_t w_stride_bytes;
+    size_t y_stride_bytes;
+    int64_t x_block_stride;
+    int64_t k, n, m;
+    const char *next; /* as many rows of w that will be wanted next, a hint; may be NULL */
+} gi8i_mul_mat_panels_args;
+typedef void gi8i_mul_mat_panels_fn(const gi8i_mul_mat_panels_args *args);
 
 /* One row of gi8_int8_quantize_rows() without outlier columns: codes q[0..k), zeros up to the next
  * multiple of GI8I_CODES_ALIGN, and their sum. On the way marks[i] becomes 1 where |x[i]| >=

@@ -1,7 +1,7 @@
 /* body.h - mul_mat in register tiles; 16 lanes of k in a step. */
 #include "../kernels.h"
 
-enum { TILE_N = GI8I_TILE_N, TILE_M = GI8I_TILE_M, STEP = 16 };
+enum { TILE_N = GI8I_TILE_N, TILE_M = GI8I_TILE_M, STEP = 16, BLOCK = GI8I_MUL_MAT_K };
 
 typedef f32x16 tile_sum;
 typedef f32x16 tile_w;
@@ -39,16 +39,21 @@ GI8I_INLINE size_t tile_w_bytes(int kind) {
 #include "../simd/tile.h"
 
 TILE_INLINE void tile_store(const tile_column *sums, const void *result, int64_t n, int64_t m,
-                            const int tile_n) {
+                            bool first, const int tile_n) {
     const gi8i_mul_mat_args *args = result;
     float *y = (float *)(void *)((char *)args->y + (size_t)m * args->y_stride_bytes) + n;
+    float later[4];
+    float *sum = first ? y : later;
     if (tile_n == 4) {
-        f_sum4(sums->n0, sums->n1, sums->n2, sums->n3, y);
-        return;
+        f_sum4(sums->n0, sums->n1, sums->n2, sums->n3, sum);
+    } else {
+        sum[0] = f_sum(sums->n0);
+        if (tile_n == 2) {
+            sum[1] = f_sum(sums->n1);
+        }
     }
-    y[0] = f_sum(sums->n0);
-    if (tile_n == 2) {
-        y[1] = f_sum(sums->n1);
+    for (int i = 0; !first && i < tile_n; i++) {
+        y[i] += later[i];
     }
 }
 

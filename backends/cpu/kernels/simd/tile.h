@@ -8,7 +8,9 @@
  *   tile_w tile_load_w(kind, row, k, rest)      from element k on; rest > 0: only so many are left
  *   tile_x tile_load_x(row, k, rest)
  *   size_t tile_w_bytes(kind)                   of an element of w
- *   void tile_store(const tile_column *, const void *result, int64_t n, int64_t m, tile_n)
+ *   BLOCK             elements along k that are summed at a time, a multiple of STEP
+ *   void tile_store(const tile_column *, const void *result, int64_t n, int64_t m, first, tile_n)
+ *                                               `first`: the first block of k
  * Sums are named members and not arrays: gcc keeps arrays of vectors in memory.
  */
 #include <stdbool.h>
@@ -23,7 +25,7 @@ typedef struct tile_column {
 } tile_column;
 
 TILE_INLINE void tile_store(const tile_column *sums, const void *result, int64_t n, int64_t m,
-                            const int tile_n);
+                            bool first, const int tile_n);
 
 typedef struct tile {
     tile_column m0, m1, m2, m3, m4, m5;
@@ -84,62 +86,81 @@ TILE_INLINE void tile_step(tile *t, const tile_product *p, int kind, const char 
     }
 }
 
-/* The rows of w behind those of a tile, to be fetched meanwhile; NULL: none. With one row of x all
- * time goes into reading w. A step reads half a line of a row of 16-bit weights: too little for
- * processors to look far ahead by themselves. */
+/* The rows of w behind those of a tile, to be fetched meanwhile; NULL: none. Where there are few
+ * rows of x most time goes into reading w. Processors look far ahead by themselves only where a
+ * step reads whole lines of w and does little with them. */
 TILE_INLINE const char *tile_ahead(const tile_product *p, int kind, int64_t n, const int tile_n,
                                    const int tile_m) {
     size_t bytes = (size_t)tile_n * p->w_stride_bytes;
-    bool fetch = tile_m == 1 && tile_w_bytes(kind) == 2 && n + 2 * tile_n <= p->n &&
-                 bytes <= (size_t)64 * 1024;
+    bool fetch = (tile_m > 1 || tile_w_bytes(kind) == 2) && n + 2 * tile_n <= p->n &&
+                 bytes <= (size_t)128 * 1024;
     return fetch ? p->w + (size_t)n * p->w_stride_bytes + bytes : NULL;
 }
 
-TILE_INLINE void tile_compute(const tile_product *p, int kind, int64_t n, int64_t m,
-                              const int tile_n, const int tile_m) {
+/* The elements [begin, end) along k. `ahead` is what to fetch meanwhile, as much as is read. */
+TILE_INLINE void tile_compute(const tile_product *p, int kind, int64_t n, int64_t m, int64_t begin,
+                              int64_t end, const char *ahead, const int tile_n, const int tile_m) {
     tile_column zero = tile_zero_column();
     tile t = {zero, zero, zero, zero, zero, zero};
     const char *w = p->w + (size_t)n * p->w_stride_bytes;
     const char *x = p->x + (size_t)m * p->x_stride_bytes;
-    const char *ahead = tile_ahead(p, kind, n, tile_n, tile_m);
     const size_t ahead_step = STEP * tile_w_bytes(kind) * (size_t)tile_n;
-    int64_t k = 0;
-    for (; k + STEP <= p->k; k += STEP) {
+    int64_t k = begin;
+    for (; k + STEP <= end; k += STEP) {
         for (size_t i = 0; ahead != NULL && i < ahead_step; i += 64) {
             __builtin_prefetch(ahead + i, 0, 2);
         }
         ahead = ahead != NULL ? ahead + ahead_step : NULL;
         tile_step(&t, p, kind, w, x, k, 0, tile_n, tile_m);
     }
-    if (k < p->k) {
-        tile_step(&t, p, kind, w, x, k, p->k - k, tile_n, tile_m);
+    if (k < end) {
+        tile_step(&t, p, kind, w, x, k, end - k, tile_n, tile_m);
     }
-    tile_store(&t.m0, p->result, n, m, tile_n);
+    const bool first = begin == 0;
+    tile_store(&t.m0, p->result, n, m, first, tile_n);
     if (tile_m > 1) {
-        tile_store(&t.m1, p->result, n, m + 1, tile_n);
+        tile_store(&t.m1, p->result, n, m + 1, first, tile_n);
     }
     if (tile_m > 2) {
-        tile_store(&t.m2, p->result, n, m + 2, tile_n);
+        tile_store(&t.m2, p->result, n, m + 2, first, tile_n);
     }
     if (tile_m > 3) {
-        tile_store(&t.m3, p->result, n, m + 3, tile_n);
+        tile_store(&t.m3, p->result, n, m + 3, first, tile_n);
     }
     if (tile_m > 4) {
-        tile_store(&t.m4, p->result, n, m + 4, tile_n);
+        tile_store(&t.m4, p->result, n, m + 4, first, tile_n);
     }
     if (tile_m > 5) {
-        tile_store(&t.m5, p->result, n, m + 5, tile_n);
+        tile_store(&t.m5, p->result, n, m + 5, first, tile_n);
     }
+}
+
+/* tile_n rows of w with tile_m rows of x, block by block along k. */
+TILE_INLINE void tile_blocks(const tile_product *p, int kind, int64_t n, int64_t m,
+                             const int tile_n, const int tile_m) {
+    const char *ahead = m == 0 ? tile_ahead(p, kind, n, tile_n, tile_m) : NULL;
+    if (tile_m == 1 && p->k <= BLOCK) { /* as few branches as possible while memory is read */
+        tile_compute(p, kind, n, m, 0, p->k, ahead, tile_n, tile_m);
+        return;
+    }
+    int64_t begin = 0;
+    do { /* once where k = 0, too */
+        const int64_t end = p->k - begin < BLOCK ? p->k : begin + BLOCK;
+        const size_t done = (size_t)(begin * tile_n) * tile_w_bytes(kind);
+        tile_compute(p, kind, n, m, begin, end, ahead != NULL ? ahead + done : NULL, tile_n,
+                     tile_m);
+        begin = end;
+    } while (begin < p->k);
 }
 
 /* Rows m .. m + tile_m - 1 of x with all rows of w. */
 TILE_INLINE void tile_rows(const tile_product *p, int kind, int64_t m, const int tile_m) {
     int64_t n = 0;
     for (; n + TILE_N <= p->n; n += TILE_N) {
-        tile_compute(p, kind, n, m, TILE_N, tile_m);
+        tile_blocks(p, kind, n, m, TILE_N, tile_m);
     }
     for (; n < p->n; n++) {
-        tile_compute(p, kind, n, m, 1, tile_m);
+        tile_blocks(p, kind, n, m, 1, tile_m);
     }
 }
 
@@ -147,6 +168,10 @@ TILE_INLINE void tile_multiply(const tile_product *p, int kind) {
     int64_t m = 0;
     for (; m + TILE_M <= p->m; m += TILE_M) {
         tile_rows(p, kind, m, TILE_M);
+    }
+    if (TILE_M > 4 && m + 4 <= p->m) {
+        tile_rows(p, kind, m, 4);
+        m += 4;
     }
     for (; m + 2 <= p->m; m += 2) {
         tile_rows(p, kind, m, 2);
