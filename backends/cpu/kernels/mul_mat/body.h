@@ -57,6 +57,17 @@ TILE_INLINE void tile_store(const tile_column *sums, const void *result, int64_t
     }
 }
 
+/* A function of its own, so that its loops have all registers to themselves. */
+static __attribute__((noinline)) void multiply_row(const tile_product *p, gi8_type w_type) {
+    if (w_type == GI8_TYPE_F32) {
+        tile_multiply_row(p, GI8_TYPE_F32);
+    } else if (w_type == GI8_TYPE_F16) {
+        tile_multiply_row(p, GI8_TYPE_F16);
+    } else {
+        tile_multiply_row(p, GI8_TYPE_BF16);
+    }
+}
+
 void GI8I_VARIANT(mul_mat)(const gi8i_mul_mat_args *args) {
     const tile_product product = {
         .w = args->w,
@@ -68,7 +79,9 @@ void GI8I_VARIANT(mul_mat)(const gi8i_mul_mat_args *args) {
         .m = args->m,
         .result = args,
     };
-    if (args->w_type == GI8_TYPE_F32) {
+    if (args->m == 1) {
+        multiply_row(&product, args->w_type);
+    } else if (args->w_type == GI8_TYPE_F32) {
         tile_multiply(&product, GI8_TYPE_F32);
     } else if (args->w_type == GI8_TYPE_F16) {
         tile_multiply(&product, GI8_TYPE_F16);

@@ -92,8 +92,8 @@ TILE_INLINE void tile_step(tile *t, const tile_product *p, int kind, const char 
 TILE_INLINE const char *tile_ahead(const tile_product *p, int kind, int64_t n, const int tile_n,
                                    const int tile_m) {
     size_t bytes = (size_t)tile_n * p->w_stride_bytes;
-    bool fetch = (tile_m > 1 || tile_w_bytes(kind) == 2) && n + 2 * tile_n <= p->n &&
-                 bytes <= (size_t)128 * 1024;
+    bool fetch = (tile_m > 2 || tile_w_bytes(kind) == 2) && p->m <= 16 &&
+                 n + 2 * tile_n <= p->n && bytes <= (size_t)128 * 1024;
     return fetch ? p->w + (size_t)n * p->w_stride_bytes + bytes : NULL;
 }
 
@@ -179,4 +179,9 @@ TILE_INLINE void tile_multiply(const tile_product *p, int kind) {
     if (m < p->m) {
         tile_rows(p, kind, m, 1);
     }
+}
+
+/* The same for one row of x. */
+TILE_INLINE void tile_multiply_row(const tile_product *p, int kind) {
+    tile_rows(p, kind, 0, 1);
 }
