@@ -23,8 +23,9 @@ typedef struct cpu_backend {
 
 /* The working memory of a plan. */
 typedef struct plan_data {
-    void *scratch;
-    size_t scratch_bytes;
+    void *memory; /* scratch, and then what is kept of each operation */
+    size_t bytes;
+    size_t kept_at[GI8_OP_COUNT];
 } plan_data;
 
 static const gi8i_cpu_op *const ops[GI8_OP_COUNT] = {
@@ -89,37 +90,62 @@ static void cpu_plan_release(gi8_backend *backend, gi8_plan_view *plan) {
     cpu_backend *cpu = (cpu_backend *)backend;
     plan_data *data = plan->backend_data;
     if (data != NULL) {
-        gi8i_cpu_free(&cpu->allocator, data->scratch, data->scratch_bytes);
+        gi8i_cpu_free(&cpu->allocator, data->memory, data->bytes);
         gi8i_cpu_free(&cpu->allocator, data, sizeof *data);
         plan->backend_data = NULL;
     }
 }
 
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* a + b with b rounded up to the alignment, or SIZE_MAX. */
+static size_t add_aligned(size_t a, size_t b) {
+    size_t sum;
+    if (b > SIZE_MAX - GI8I_CPU_ALIGNMENT) {
+        return SIZE_MAX;
+    }
+    b = (b + GI8I_CPU_ALIGNMENT - 1) / GI8I_CPU_ALIGNMENT * GI8I_CPU_ALIGNMENT;
+    return __builtin_add_overflow(a, b, &sum) ? SIZE_MAX : sum;
+}
+
 static gi8_status cpu_plan_prepare(gi8_backend *backend, gi8_plan_view *plan, gi8_error *error) {
     cpu_backend *cpu = (cpu_backend *)backend;
     int n_threads = gi8i_pool_n_threads(cpu->pool);
+    plan_data layout = {0};
     size_t scratch_bytes = 0;
+    size_t kept_bytes[GI8_OP_COUNT] = {0};
     for (int64_t i = 0; i < plan->n_steps; i++) {
         gi8_step *step = &plan->steps[i];
         const gi8i_cpu_op *op = ops[step->node->op];
+        size_t *kept = kept_bytes + step->node->op;
         step->kernel = op;
-        size_t bytes = op->scratch_bytes != NULL ? op->scratch_bytes(step, n_threads) : 0;
-        scratch_bytes = bytes > scratch_bytes ? bytes : scratch_bytes;
+        scratch_bytes = larger(scratch_bytes,
+                               op->scratch_bytes != NULL ? op->scratch_bytes(step, n_threads) : 0);
+        *kept = larger(*kept, op->kept_bytes != NULL ? op->kept_bytes(step) : 0);
+    }
+    layout.bytes = add_aligned(0, scratch_bytes);
+    for (int op = 0; op < GI8_OP_COUNT; op++) {
+        layout.kept_at[op] = layout.bytes;
+        layout.bytes = add_aligned(layout.bytes, kept_bytes[op]);
     }
     plan_data *data = gi8i_cpu_alloc(&cpu->allocator, sizeof *data);
-    void *scratch = NULL;
-    if (data != NULL && scratch_bytes > 0 && scratch_bytes <= PTRDIFF_MAX) {
-        scratch = gi8i_cpu_alloc(&cpu->allocator, scratch_bytes);
+    if (data != NULL && layout.bytes > 0 && layout.bytes <= PTRDIFF_MAX) {
+        layout.memory = gi8i_cpu_alloc(&cpu->allocator, layout.bytes);
     }
-    if (data == NULL || (scratch == NULL && scratch_bytes > 0)) {
+    if (data == NULL || (layout.memory == NULL && layout.bytes > 0)) {
         gi8i_cpu_free(&cpu->allocator, data, sizeof *data);
         return gi8_error_set(error, GI8_ERR_MEMORY,
                              "cpu backend: no working memory for the plan (%zu bytes)",
-                             scratch_bytes);
+                             layout.bytes);
     }
-    *data = (plan_data){scratch, scratch_bytes};
+    if (layout.bytes > layout.kept_at[0]) {
+        memset((char *)layout.memory + layout.kept_at[0], 0, layout.bytes - layout.kept_at[0]);
+    }
+    *data = layout;
     plan->backend_data = data;
-    plan->scratch_bytes = scratch_bytes;
+    plan->scratch_bytes = layout.bytes;
     return GI8_OK;
 }
 
@@ -127,14 +153,21 @@ static gi8_status cpu_plan_execute(gi8_backend *backend, gi8_plan_view *plan, gi
     (void)error; /* a cancelled run's sentence is the core's */
     cpu_backend *cpu = (cpu_backend *)backend;
     const plan_data *data = plan->backend_data;
-    gi8i_cpu_run run = {&cpu->kernels, cpu->pool, data->scratch, &plan->outliers};
+    gi8i_cpu_run run = {.kernels = &cpu->kernels,
+                        .pool = cpu->pool,
+                        .scratch = data->memory,
+                        .outliers = &plan->outliers};
     gi8_status status = GI8_OK;
     pthread_mutex_lock(&cpu->turn);
     for (int64_t i = 0; i < plan->n_steps && status == GI8_OK; i++) {
         const gi8_step *step = &plan->steps[i];
         status = plan->poll(plan, i);
         if (status == GI8_OK && gi8_nelements(step->node) > 0) {
-            ((const gi8i_cpu_op *)step->kernel)->run(&run, step);
+            const gi8i_cpu_op *op = step->kernel;
+            if (op->kept_bytes != NULL) {
+                run.kept = (char *)data->memory + data->kept_at[step->node->op];
+            }
+            op->run(&run, step);
         }
     }
     pthread_mutex_unlock(&cpu->turn);

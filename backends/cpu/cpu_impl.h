@@ -13,6 +13,7 @@ typedef struct gi8i_cpu_run {
     const gi8i_kernels *kernels;
     gi8i_pool *pool;
     void *scratch;               /* as many bytes as the operation's scratch_bytes() asked for */
+    void *kept;                  /* and kept_bytes(), for an operation that has this */
     gi8_outlier_stats *outliers; /* mul_mat_int8_mixed adds to it */
 } gi8i_cpu_run;
 
@@ -20,6 +21,9 @@ typedef struct gi8i_cpu_run {
 typedef struct gi8i_cpu_op {
     /* Working memory for a step; SIZE_MAX where the number overflows. NULL: none is needed. */
     size_t (*scratch_bytes)(const gi8_step *step, int n_threads);
+    /* Memory that the steps of this operation in a plan share, from one execution to the next:
+     * zeros at first, then what they leave there. NULL: none is needed. */
+    size_t (*kept_bytes)(const gi8_step *step);
     void (*run)(const gi8i_cpu_run *run, const gi8_step *step);
     bool fuses; /* run() computes what is fused with its node */
 } gi8i_cpu_op;
