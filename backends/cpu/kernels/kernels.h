@@ -47,6 +47,7 @@ typedef struct gi8i_mul_mat_args {
     size_t x_stride_bytes;
     size_t y_stride_bytes;
     int64_t k, n, m;
+    bool fetch; /* a hint: these rows of w are not in a cache, and m is too small to hide that */
 } gi8i_mul_mat_args;
 typedef void gi8i_mul_mat_fn(const gi8i_mul_mat_args *args);
 

@@ -4,6 +4,7 @@
 #include "fused.h"
 
 enum {
+    FEW_ROWS = 16,       /* of x: reading w takes longer than the arithmetic */
     BLOCK_N = 64,        /* columns of y in a block, with few rows of x */
     PANELS_N = 32,       /* and with many: the panels stay in the level-2 cache */
     ORDERED_ROWS = 1024, /* that the copy has at a time, and */
@@ -148,6 +149,7 @@ static void multiply(const mul_mat_job *job, const gi8i_cpu_block *b, int64_t ma
             .k = w->ne[0],
             .n = b->columns,
             .m = b->rows,
+            .fetch = job->rows <= FEW_ROWS && row == job->first_row,
         };
         job->run->kernels->mul_mat(&args);
         return;

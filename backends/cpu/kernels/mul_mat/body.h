@@ -1,4 +1,6 @@
 /* body.h - mul_mat in register tiles; 16 lanes of k in a step. */
+#include <string.h>
+
 #include "../kernels.h"
 
 enum { TILE_N = GI8I_TILE_N, TILE_M = GI8I_TILE_M, STEP = 16, BLOCK = GI8I_MUL_MAT_K };
@@ -43,17 +45,23 @@ TILE_INLINE void tile_store(const tile_column *sums, const void *result, int64_t
     const gi8i_mul_mat_args *args = result;
     float *y = (float *)(void *)((char *)args->y + (size_t)m * args->y_stride_bytes) + n;
     float later[4];
-    float *sum = first ? y : later;
     if (tile_n == 4) {
-        f_sum4(sums->n0, sums->n1, sums->n2, sums->n3, sum);
-    } else {
-        sum[0] = f_sum(sums->n0);
-        if (tile_n == 2) {
-            sum[1] = f_sum(sums->n1);
+        if (first) {
+            f_sum4(sums->n0, sums->n1, sums->n2, sums->n3, y);
+            return;
         }
+        f_sum4(sums->n0, sums->n1, sums->n2, sums->n3, later);
+        for (int i = 0; i < 4; i++) {
+            later[i] += y[i];
+        }
+        memcpy(y, later, sizeof later);
+        return;
     }
-    for (int i = 0; !first && i < tile_n; i++) {
-        y[i] += later[i];
+    later[0] = f_sum(sums->n0);
+    y[0] = first ? later[0] : y[0] + later[0];
+    if (tile_n == 2) {
+        later[1] = f_sum(sums->n1);
+        y[1] = first ? later[1] : y[1] + later[1];
     }
 }
 
@@ -77,6 +85,7 @@ void GI8I_VARIANT(mul_mat)(const gi8i_mul_mat_args *args) {
         .k = args->k,
         .n = args->n,
         .m = args->m,
+        .fetch = args->fetch,
         .result = args,
     };
     if (args->m == 1) {

@@ -38,6 +38,7 @@ typedef struct tile_product {
     size_t w_stride_bytes;
     size_t x_stride_bytes;
     int64_t k, n, m;
+    bool fetch; /* w ahead: it is not in a cache */
     const void *result;
 } tile_product;
 
@@ -86,13 +87,12 @@ TILE_INLINE void tile_step(tile *t, const tile_product *p, int kind, const char 
     }
 }
 
-/* The rows of w behind those of a tile, to be fetched meanwhile; NULL: none. Where there are few
- * rows of x most time goes into reading w. Processors look far ahead by themselves only where a
- * step reads whole lines of w and does little with them. */
+/* The rows of w behind those of a tile, to be fetched meanwhile; NULL: none. Processors look far
+ * ahead by themselves only where a step reads whole lines of w and does little with them. */
 TILE_INLINE const char *tile_ahead(const tile_product *p, int kind, int64_t n, const int tile_n,
                                    const int tile_m) {
     size_t bytes = (size_t)tile_n * p->w_stride_bytes;
-    bool fetch = (tile_m > 2 || tile_w_bytes(kind) == 2) && p->m <= 16 &&
+    bool fetch = p->fetch && (tile_m > 2 || tile_w_bytes(kind) == 2) &&
                  n + 2 * tile_n <= p->n && bytes <= (size_t)128 * 1024;
     return fetch ? p->w + (size_t)n * p->w_stride_bytes + bytes : NULL;
 }
