@@ -12,6 +12,12 @@
 
 #define MAX_THREADS 1024
 
+/* A plan with more int8 weights than this keeps them and the KV cache out of the caches when it
+ * reads them for one row: what is between, activations and norms, stays there. Measured on Zen 5
+ * with 32 MiB of level-3 cache: 3 % faster with 1.3 GB of weights, but slower with 0.4 GB, a part of
+ * which the cache gives back. The limit lies between the two. */
+#define MANY_WEIGHTS ((size_t)768 << 20)
+
 typedef struct cpu_backend {
     gi8_backend base; /* first: a gi8_backend * is a cpu_backend * */
     gi8i_kernels kernels;
@@ -26,6 +32,7 @@ typedef struct plan_data {
     void *memory; /* scratch, and then what is kept of each operation */
     size_t bytes;
     size_t kept_at[GI8_OP_COUNT];
+    bool weights_once; /* see gi8i_cpu_run */
 } plan_data;
 
 static const gi8i_cpu_op *const ops[GI8_OP_COUNT] = {
@@ -115,6 +122,7 @@ static gi8_status cpu_plan_prepare(gi8_backend *backend, gi8_plan_view *plan, gi
     int n_threads = gi8i_pool_n_threads(cpu->pool);
     plan_data layout = {0};
     size_t scratch_bytes = 0;
+    size_t weight_bytes = 0;
     size_t kept_bytes[GI8_OP_COUNT] = {0};
     for (int64_t i = 0; i < plan->n_steps; i++) {
         gi8_step *step = &plan->steps[i];
@@ -124,7 +132,11 @@ static gi8_status cpu_plan_prepare(gi8_backend *backend, gi8_plan_view *plan, gi
         scratch_bytes = larger(scratch_bytes,
                                op->scratch_bytes != NULL ? op->scratch_bytes(step, n_threads) : 0);
         *kept = larger(*kept, op->kept_bytes != NULL ? op->kept_bytes(step) : 0);
+        if (step->node->op == GI8_OP_MUL_MAT_INT8_MIXED && weight_bytes <= MANY_WEIGHTS) {
+            weight_bytes += gi8_nbytes(step->node->src[0]);
+        }
     }
+    layout.weights_once = weight_bytes > MANY_WEIGHTS;
     layout.bytes = add_aligned(0, scratch_bytes);
     for (int op = 0; op < GI8_OP_COUNT; op++) {
         layout.kept_at[op] = layout.bytes;
@@ -156,7 +168,8 @@ static gi8_status cpu_plan_execute(gi8_backend *backend, gi8_plan_view *plan, gi
     gi8i_cpu_run run = {.kernels = &cpu->kernels,
                         .pool = cpu->pool,
                         .scratch = data->memory,
-                        .outliers = &plan->outliers};
+                        .outliers = &plan->outliers,
+                        .weights_once = data->weights_once};
     gi8_status status = GI8_OK;
     pthread_mutex_lock(&cpu->turn);
     for (int64_t i = 0; i < plan->n_steps && status == GI8_OK; i++) {

@@ -15,6 +15,7 @@ typedef struct gi8i_cpu_run {
     void *scratch;               /* as many bytes as the operation's scratch_bytes() asked for */
     void *kept;                  /* and kept_bytes(), for an operation that has this */
     gi8_outlier_stats *outliers; /* mul_mat_int8_mixed adds to it */
+    bool weights_once; /* the plan has more int8 weights than a cache can make use of */
 } gi8i_cpu_run;
 
 /* One operation: a file in ops/ each. */

@@ -439,6 +439,7 @@ static void check_attention(test_rng *rng, gi8i_attention_fn *fn, const char *na
                 .y_stride_bytes = (size_t)d * sizeof(float),
                 .scale = 0.3f,
                 .d = d,
+                .once = i % 2 == 1,
             };
             for (int64_t j = 0; j < m; j++) {
                 gi8i_attention_args one = args;

@@ -114,6 +114,7 @@ static void check_int8_dot(test_rng *rng, gi8i_int8_dot_fn *fn, const char *name
                 .k = padded(k),
                 .n_panels = (n + GI8_PANEL_ROWS - 1) / GI8_PANEL_ROWS,
                 .m = m,
+                .once = i % 2 == 1,
             };
             fn(&args);
             for (int64_t j = 0; j < n * m; j++) {

@@ -106,6 +106,7 @@ typedef struct gi8i_int8_dot_args {
     int64_t k;            /* rounded up to a multiple of GI8_PANEL_K, with zeros in q */
     int64_t n_panels, m;  /* n_panels * GI8_PANEL_ROWS <= GI8I_BLOCK_N */
     const int8_t *next;   /* as many panels that will be wanted next, a hint; may be NULL */
+    bool once; /* a hint: the caches do better to keep something else than w */
 } gi8i_int8_dot_args;
 typedef void gi8i_int8_dot_fn(const gi8i_int8_dot_args *args);
 
@@ -191,6 +192,7 @@ typedef struct gi8i_attention_args {
     size_t y_stride_bytes;
     float scale;
     int64_t d, n, m; /* d, n >= 1; 1 <= m <= GI8I_ATTENTION_TILE */
+    bool once; /* a hint: the caches do better to keep something else than k and v */
 } gi8i_attention_args;
 typedef void gi8i_attention_fn(const gi8i_attention_args *args);
 

@@ -48,6 +48,7 @@ static void attend(const attention_job *job, int64_t h, int64_t t, int64_t m) {
         .d = q->ne[0],
         .n = (int64_t)job->positions[t] + 1,
         .m = m,
+        .once = job->run->weights_once,
     };
     job->run->kernels->attention(&args);
 }

@@ -230,6 +230,7 @@ static void sum_codes(const mixed_job *job, const block *b, const int8_t *panels
         .n_panels = (b->columns + GI8_PANEL_ROWS - 1) / GI8_PANEL_ROWS,
         .m = b->rows,
         .next = b->next,
+        .once = job->run->weights_once,
     };
     job->run->kernels->int8_dot(&args);
 }

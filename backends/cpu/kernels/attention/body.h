@@ -50,7 +50,11 @@ GI8I_INLINE void prefetch(const gi8i_attention_args *args, const char *rows, siz
                           int64_t key) {
     int64_t bytes = args->d * (args->type == GI8_TYPE_F32 ? 4 : 2);
     for (int64_t i = 0; i < bytes && key < args->n; i += 64) {
-        __builtin_prefetch(rows + (size_t)key * stride_bytes + i);
+        if (args->once) {
+            __builtin_prefetch(rows + (size_t)key * stride_bytes + i, 0, 0);
+        } else {
+            __builtin_prefetch(rows + (size_t)key * stride_bytes + i);
+        }
     }
 }
 

@@ -17,7 +17,8 @@
 enum {
     LANES = (int)(sizeof(vector) / sizeof(int32_t)),
     VECTORS = GI8_PANEL_ROWS / LANES, /* in a panel */
-    CHAINS = 4                        /* sums of one element, to hide the latency of a product */
+    CHAINS = 4,                       /* sums of one element, to hide the latency of a product */
+    AHEAD = 6144                      /* bytes between what is read and what is fetched */
 };
 
 /* Panels p .. p + tile_p - 1 with rows m .. m + tile_m - 1 of q. Meanwhile `ahead` .. is fetched
@@ -89,9 +90,10 @@ static inline __attribute__((always_inline)) void panels(const gi8i_int8_dot_arg
 }
 
 /* One panel with one row of q: w is read as one stream from front to back, which is what memory
- * does best. GI8_PANEL_K is a multiple of CHAINS * GI8_PANEL_STEP. */
-static inline __attribute__((always_inline)) void one_row(const gi8i_int8_dot_args *args,
-                                                          int64_t p) {
+ * does best. GI8_PANEL_K is a multiple of CHAINS * GI8_PANEL_STEP. `once`: it is fetched into the
+ * level-1 cache alone, also what follows the panel, which as a rule is the next one. */
+static inline __attribute__((always_inline)) void one_row(const gi8i_int8_dot_args *args, int64_t p,
+                                                          const bool once) {
     vector acc[CHAINS][VECTORS];
     const int8_t *w = args->w + p * GI8_PANEL_ROWS * args->k;
     GI8I_UNROLL
@@ -106,6 +108,9 @@ static inline __attribute__((always_inline)) void one_row(const gi8i_int8_dot_ar
         for (int c = 0; c < CHAINS; c++) {
             const int8_t *step = w + (k + c * GI8_PANEL_STEP) * GI8_PANEL_ROWS;
             codes x = repeat(args->q + k + c * GI8_PANEL_STEP);
+            if (once) {
+                __builtin_prefetch((const void *)((uintptr_t)step + AHEAD), 0, 0);
+            }
             GI8I_UNROLL
             for (int v = 0; v < VECTORS; v++) {
                 acc[c][v] = dot(acc[c][v], prepare(step + v * (int)sizeof(vector)), x);
@@ -124,7 +129,11 @@ static inline void int8_dot(const gi8i_int8_dot_args *args) {
     int64_t p = 0;
     if (args->m == 1) {
         for (; p < args->n_panels; p++) {
-            one_row(args, p);
+            if (args->once) {
+                one_row(args, p, true);
+            } else {
+                one_row(args, p, false);
+            }
         }
         return;
     }
