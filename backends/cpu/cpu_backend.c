@@ -14,8 +14,8 @@
 
 /* A plan with more int8 weights than this keeps them and the KV cache out of the caches when it
  * reads them for one row: what is between, activations and norms, stays there. Measured on Zen 5
- * with 32 MiB of level-3 cache: 3 % faster with 1.3 GB of weights, but slower with 0.4 GB, a part of
- * which the cache gives back. The limit lies between the two. */
+ * with 32 MiB of level-3 cache: 3 % faster with 1.3 GB of weights, but slower with 0.4 GB, a part
+ * of which the cache gives back. The limit lies between the two. */
 #define MANY_WEIGHTS ((size_t)768 << 20)
 
 typedef struct cpu_backend {

@@ -1,6 +1,6 @@
 /* neon.c - mul_mat_panels in Advanced SIMD. */
 #include "../simd/neon.h"
-#include "../simd/transpose.h"
+#include "../simd/transpose_neon.h"
 
 enum { TILE_M = 6, TILE_P = 1 };
 
