@@ -8,7 +8,8 @@
 
 /* The set of a new backend: the best that is available, not above `limit` where `limited`, and not
  * above what the environment variable GI8_CPU_ISA names.
- * GI8_ERR_ARGUMENT: an unknown name there; GI8_ERR_UNSUPPORTED: one that this processor lacks. */
+ * GI8_ERR_ARGUMENT: an unknown name there, or a `limit` that is no set; GI8_ERR_UNSUPPORTED: a set
+ * that this processor lacks, or of another architecture. */
 gi8_status gi8i_cpu_choose_isa(bool limited, gi8_cpu_isa limit, gi8_cpu_isa *chosen,
                                gi8_error *error);
 

@@ -4,6 +4,7 @@
  * each element of the tile, and f_sum() is a sum over passes. Each sum of two waits in memory until
  * its partner is there, as carries do in a binary number, so that four for each element suffice.
  */
+#include <stdint.h>
 #include <string.h>
 
 #include "../kernels.h"
@@ -50,7 +51,7 @@ static void pack_panel(gi8_type type, const char *w, size_t stride_bytes, int64_
     const int64_t whole = rows >= ROWS ? k / LANES * LANES : 0;
     pack_any(type, w, stride_bytes, whole, panel);
     for (int64_t i = whole; i < k; i += LANES) {
-        char copy[ROWS * LANES * sizeof(float)] = {0};
+        _Alignas(64) char copy[ROWS * LANES * sizeof(float)] = {0};
         const size_t count = (size_t)smaller(k - i, LANES);
         for (int64_t r = 0; r < rows && r < ROWS; r++) {
             memcpy(copy + (size_t)r * LANES * size,
@@ -71,7 +72,7 @@ typedef struct slice {
     bool first;              /* of the blocks: y has nothing yet */
     const char *ahead;       /* 16 rows of w to be fetched, with so many */
     int64_t ahead_lines;     /* lines of 64 bytes each; NULL: none */
-    const float *x_ahead;    /* the same for x; NULL: none */
+    const float *x_ahead;    /* x to be fetched; NULL: none */
 } slice;
 
 GI8I_INLINE f32x16 load_y(const float *y, int64_t n) {
@@ -91,8 +92,9 @@ GI8I_INLINE void tile(const slice *s, const int tile_p, const int tile_m) {
     static const uint8_t order[LANES] = {0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15};
     _Alignas(64) float waiting[LEVELS][TILE_P * TILE_M][LANES];
     f32x16 sum[TILE_P][TILE_M];
-    const char *ahead = s->ahead;
-    const float *x_ahead = s->x_ahead;
+    /* As numbers: not every row and line that is fetched ahead is there. */
+    uintptr_t ahead = (uintptr_t)s->ahead;
+    uintptr_t x_ahead = (uintptr_t)s->x_ahead;
     for (int pass = 0; pass < LANES; pass++) {
         const float *w = s->panel + order[pass] * PANEL_LANE;
         const float *x = s->x + order[pass] * X_LANE;
@@ -106,10 +108,10 @@ GI8I_INLINE void tile(const slice *s, const int tile_p, const int tile_m) {
         for (int64_t k = 0; k < s->length; k++) {
             f32x16 a[TILE_P];
             if (k < s->ahead_lines) {
-                __builtin_prefetch(ahead + 64 * k, 0, 2);
+                __builtin_prefetch((const void *)(ahead + 64 * (uintptr_t)k), 0, 2);
             }
-            if (x_ahead != NULL) {
-                __builtin_prefetch(x_ahead + 16 * k, 0, 2);
+            if (x_ahead != 0) {
+                __builtin_prefetch((const void *)(x_ahead + 64 * (uintptr_t)k), 0, 2);
             }
             GI8I_UNROLL
             for (int i = 0; i < tile_p; i++) {
@@ -125,8 +127,8 @@ GI8I_INLINE void tile(const slice *s, const int tile_p, const int tile_m) {
                 }
             }
         }
-        ahead = ahead != NULL ? ahead + s->args->w_stride_bytes : NULL;
-        x_ahead = x_ahead != NULL ? x_ahead + 16 * s->length : NULL;
+        ahead += s->args->w_stride_bytes;
+        x_ahead += x_ahead != 0 ? 64 * (uintptr_t)s->length : 0;
         int level = 0;
         for (; (pass >> level & 1) != 0; level++) {
             GI8I_UNROLL

@@ -7,8 +7,8 @@
 
 #include "weights.h"
 
-/* to[i * to_stride + r] = element i of row r as fp32. The rows may have any alignment. `type` is a
- * constant where this is inlined. */
+/* to[i * to_stride + r] = element i of row r as fp32. The rows are aligned as load_weights()
+ * wants. `type` is a constant where this is inlined. */
 GI8I_INLINE void f_store_transposed(gi8_type type, const char *rows, size_t stride_bytes, float *to,
                                     int64_t to_stride) {
     for (int r = 0; r < 16; r++) {
