@@ -64,16 +64,19 @@ need_packages() {
 
 # need_sysroot ARCHITECTURE FOLDER PURPOSE: unpacks packages of another Debian architecture into
 # FOLDER, from the sources that apt knows. Nothing is installed, and apt's lists stay as they are.
+# FOLDER/complete says what is there.
 need_sysroot() {
-    local architecture=$1 folder=$PWD/$2 package
+    local architecture=$1 folder=$PWD/$2 wanted package
     local packages=$folder/packages
-    [ -e "$folder/complete" ] && return
+    wanted=$(packages_for "$3")
+    [ "$(cat "$folder/complete" 2>/dev/null)" != "$wanted" ] || return 0
+    rm -rf "$folder"
     mkdir -p "$packages/lists/partial" "$packages/archives/partial"
     local apt=(apt-get -q -o "APT::Architecture=$architecture" -o "APT::Sandbox::User=root"
         -o "APT::Architectures=$architecture" -o "Dir::State::Lists=$packages/lists"
         -o "Dir::Cache=$packages")
     step "Updating the list of packages for $architecture" "${apt[@]}" update || true
-    for package in $(packages_for "$3"); do
+    for package in $wanted; do
         step "Downloading $package for $architecture" \
             env -C "$packages" "${apt[@]}" download "$package" || return
     done
@@ -81,7 +84,7 @@ need_sysroot() {
         dpkg-deb -x "$package" "$folder" || return
     done
     rm -r "$packages"
-    touch "$folder/complete"
+    echo "$wanted" >"$folder/complete"
 }
 
 # How many compilers to run at once.
