@@ -32,8 +32,8 @@ static int64_t ratio_up(int64_t a, int64_t b) {
 }
 
 /* The copy and the packing pay where there are enough rows of x (and any of w) to share them, and
- * rows so long that the level-1 cache does not hold what a register tile reads of w and x. 16-bit weights take as long to
- * pack as others, and half as long to read: for them both is later. */
+ * rows so long that the level-1 cache does not hold what a register tile reads of w and x. 16-bit
+ * weights take as long to pack as others, and half as long to read: for them both is later. */
 static bool has_many_rows(const gi8_tensor *y) {
     const gi8_tensor *w = y->src[0];
     bool wide = w->type == GI8_TYPE_F32;

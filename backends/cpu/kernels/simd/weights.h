@@ -3,7 +3,8 @@
 #ifndef GI8I_SIMD_WEIGHTS_H
 #define GI8I_SIMD_WEIGHTS_H
 
-/* `w` is aligned to its elements (scalar.h reads them one by one), not to vectors. `type` is a constant where this is inlined. */
+/* `w` is aligned to its elements (scalar.h reads them one by one), not to vectors. `type` is a
+ * constant where this is inlined. */
 GI8I_INLINE f32x16 load_weights(gi8_type type, const char *w) {
     switch (type) {
     case GI8_TYPE_F32: return f_load((const float *)(const void *)w);
