@@ -102,9 +102,15 @@ DEFINE_CHUNK(fp32_fma_ymm, "ymm", "vbroadcastss", fp32_operand, EACH_14(FMA_YMM)
 
 #define ADD_YMM(i, at) "vpaddd " #at "(%0), %%ymm" #i ", %%ymm" #i "\n\t"
 
-/* Sums BLOCK bytes; `ahead` > 0 prefetches what lies so many bytes further on. */
-static void read_block(const char *bytes, size_t ahead) {
-    if (ahead > 0) {
+/* Sums BLOCK bytes; `ahead` > 0 prefetches what lies so many bytes further on, `once`: into the
+ * level-1 cache alone. */
+static void read_block(const char *bytes, size_t ahead, bool once) {
+    if (once) {
+        __asm__ volatile("prefetchnta (%0)\n\tprefetchnta 64(%0)\n\t"
+                         "prefetchnta 128(%0)\n\tprefetchnta 192(%0)"
+                         :
+                         : "r"(bytes + ahead));
+    } else if (ahead > 0) {
         __asm__ volatile("prefetcht0 (%0)\n\tprefetcht0 64(%0)\n\t"
                          "prefetcht0 128(%0)\n\tprefetcht0 192(%0)"
                          :
@@ -154,9 +160,14 @@ DEFINE_CHUNK(int8_sdot, int8_operand, EACH_14(SDOT), 14 * 4 * 4 * 2)
 DEFINE_CHUNK(int8_smull, int8_operand, EACH_SMULL, 7 * 16 * 2)
 DEFINE_CHUNK(fp32_fmla, fp32_operand, EACH_14(FMLA), 14 * 4 * 2)
 
-/* Loads BLOCK bytes; `ahead` > 0 prefetches what lies so many bytes further on. */
-static void read_block(const char *bytes, size_t ahead) {
-    if (ahead > 0) {
+/* Loads BLOCK bytes; `ahead` and `once` as above. */
+static void read_block(const char *bytes, size_t ahead, bool once) {
+    if (once) {
+        __asm__ volatile("prfm pldl1strm, [%0]\n\tprfm pldl1strm, [%0, #64]\n\t"
+                         "prfm pldl1strm, [%0, #128]\n\tprfm pldl1strm, [%0, #192]"
+                         :
+                         : "r"(bytes + ahead));
+    } else if (ahead > 0) {
         __asm__ volatile("prfm pldl1keep, [%0]\n\tprfm pldl1keep, [%0, #64]\n\t"
                          "prfm pldl1keep, [%0, #128]\n\tprfm pldl1keep, [%0, #192]"
                          :
@@ -178,7 +189,7 @@ static void end_reading(void) {}
 #if defined(__x86_64__) || defined(__aarch64__)
 
 /* Reads the next part of each of `n` streams, a block of each in turns. */
-static double read_chunk(region *r, size_t n, size_t ahead) {
+static double read_chunk(region *r, size_t n, size_t ahead, bool once) {
     /* Not a multiple of a page, so that the streams do not compete for the same cache sets. */
     size_t stride = n == 1 ? r->size : r->size / n / 4096 * 4096 - 4096 + 576;
     size_t part = stride < CHUNK / n ? stride / BLOCK * BLOCK : CHUNK / n;
@@ -187,7 +198,7 @@ static double read_chunk(region *r, size_t n, size_t ahead) {
     }
     for (size_t i = r->position; i < r->position + part; i += BLOCK) {
         for (size_t s = 0; s < n; s++) {
-            read_block(r->bytes + s * stride + i, ahead);
+            read_block(r->bytes + s * stride + i, ahead, once);
         }
     }
     end_reading();
@@ -195,11 +206,13 @@ static double read_chunk(region *r, size_t n, size_t ahead) {
     return (double)(n * part);
 }
 
-static double read_plain(region *r) { return read_chunk(r, 1, 0); }
-static double read_prefetch(region *r) { return read_chunk(r, 1, 2048); }
-static double read_4(region *r) { return read_chunk(r, 4, 0); }
-static double read_4_prefetch(region *r) { return read_chunk(r, 4, 1024); }
-static double read_8_prefetch(region *r) { return read_chunk(r, 8, 1024); }
+static double read_plain(region *r) { return read_chunk(r, 1, 0, false); }
+static double read_prefetch(region *r) { return read_chunk(r, 1, 2048, false); }
+static double read_once(region *r) { return read_chunk(r, 1, 6144, true); }
+static double read_4(region *r) { return read_chunk(r, 4, 0, false); }
+static double read_4_prefetch(region *r) { return read_chunk(r, 4, 1024, false); }
+static double read_4_once(region *r) { return read_chunk(r, 4, 2048, true); }
+static double read_8_prefetch(region *r) { return read_chunk(r, 8, 1024, false); }
 
 #if defined(__x86_64__)
 #define READING_ISA GI8_CPU_ISA_AVX2
@@ -221,10 +234,12 @@ static const method methods[] = {
     {BENCH_LIMIT_INT8, GI8_CPU_ISA_NEON, "smull", int8_smull},
     {BENCH_LIMIT_FP32, GI8_CPU_ISA_NEON, "fmla", fp32_fmla},
 #endif
-    {BENCH_LIMIT_READ, READING_ISA, "the best of 5 ways to read", read_plain},
+    {BENCH_LIMIT_READ, READING_ISA, "the best of 7 ways to read", read_plain},
     {BENCH_LIMIT_READ, READING_ISA, "with prefetch", read_prefetch},
+    {BENCH_LIMIT_READ, READING_ISA, "with prefetch as data that is wanted once", read_once},
     {BENCH_LIMIT_READ, READING_ISA, "4 streams", read_4},
     {BENCH_LIMIT_READ, READING_ISA, "4 streams with prefetch", read_4_prefetch},
+    {BENCH_LIMIT_READ, READING_ISA, "4 streams with prefetch as above", read_4_once},
     {BENCH_LIMIT_READ, READING_ISA, "8 streams with prefetch", read_8_prefetch},
 };
 enum { N_METHODS = (int)(sizeof methods / sizeof *methods) };

@@ -13,6 +13,7 @@ enum { MAX_COPIES = 4096, TILE = 1 << 20 };
  * their results would take too much memory. */
 enum { DEVICE_OPS = 512 };
 static const size_t DEVICE_RESULT_BYTES = (size_t)1 << 30;
+static const double HOST_PRODUCTS = 0x1p34; /* of a plan on the host, at most: some 20 ms */
 static const double WARM_UP_SECONDS = 0.25; /* at most */
 static const double SAMPLE_SECONDS = 0.05;  /* at least */
 static const float OUTLIER = 2 * GI8_DEFAULT_THRESHOLD;
@@ -191,9 +192,10 @@ size_t bench_weights_bytes(const bench_weights *weights) {
 
 /* ---- the operation --------------------------------------------------------------------------- */
 
-/* The operation on each copy, all on the same activations: on the host a plan for each, on a device
- * one plan of all, in turns, since a device is fast where it need not wait for the host in
- * between. */
+/* The operation on each copy, all on the same activations, many in a plan as in a model: they share
+ * its working memory, and how weights are read depends on how many of them it has. On a device it
+ * is one plan, in which copies come in turns, since a device is fast where it need not wait for the
+ * host in between. */
 typedef struct bench_op {
     const bench_weights *weights;
     int64_t m;
@@ -202,12 +204,17 @@ typedef struct bench_op {
     gi8_buffer *buffer; /* of the activations */
     gi8_tensor *x;
     gi8_plan **plans;
-    int n;       /* copies in use */
-    int n_ops;   /* of all plans */
+    int n;      /* copies in use */
+    int n_ops;  /* of all plans */
     int n_plans;
-    int n_warm;  /* plans that have been executed, and are timed */
-    int next;    /* the plan whose turn it is */
+    int n_warm; /* plans that have been executed, and are timed */
+    int next;   /* the plan whose turn it is */
 } bench_op;
+
+/* The first operation of plan `i`; those of all plans before it. */
+static int first_op(const bench_op *op, int i) {
+    return (int)((int64_t)i * op->n_ops / op->n_plans);
+}
 
 /* Activations in (-1, 1) but in the outlier columns, which are spread over K. */
 static gi8_status fill_activations(bench_op *op, gi8_error *error) {
@@ -228,6 +235,13 @@ static gi8_status fill_activations(bench_op *op, gi8_error *error) {
     }
     free(row);
     return status;
+}
+
+/* How many plans of the same size, or nearly so. */
+static int host_plans(const bench_op *op) {
+    const bench_shape *shape = &op->weights->shape;
+    double products = (double)shape->n * (double)shape->k * (double)op->m * op->n;
+    return products / HOST_PRODUCTS < op->n ? 1 + (int)(products / HOST_PRODUCTS) : op->n;
 }
 
 static int device_ops(const bench_op *op, size_t result_bytes) {
@@ -256,17 +270,17 @@ static gi8_status plan_op(bench_op *op, gi8_backend *backend, gi8_error *error) 
     op->n = copies_for(w->rotate_bytes, w->bytes + result_bytes);
     op->n = op->n < w->n ? op->n : w->n;
     bool host = gi8_backend_is_host(backend);
-    op->n_plans = host ? op->n : 1;
+    op->n_plans = host ? host_plans(op) : 1;
     op->n_ops = host ? op->n : device_ops(op, result_bytes);
-    for (int i = 0; i < op->n_ops; i++) {
-        int copy = i % op->n;
-        gi8_tensor *y = w->kind == BENCH_OP_INT8
-                            ? gi8_linear_int8_forward(op->ctx, w->layers[copy], op->x)
-                            : gi8_mul_mat(op->ctx, w->leaves[copy], op->x);
-        if (i < op->n_plans) {
-            graphs[i] = gi8_graph_create(op->ctx);
+    for (int p = 0; p < op->n_plans; p++) {
+        graphs[p] = gi8_graph_create(op->ctx);
+        for (int i = first_op(op, p); i < first_op(op, p + 1); i++) {
+            int copy = i % op->n;
+            gi8_tensor *y = w->kind == BENCH_OP_INT8
+                                ? gi8_linear_int8_forward(op->ctx, w->layers[copy], op->x)
+                                : gi8_mul_mat(op->ctx, w->leaves[copy], op->x);
+            gi8_graph_add_output(graphs[p], y);
         }
-        gi8_graph_add_output(graphs[i < op->n_plans ? i : op->n_plans - 1], y);
     }
     if (status == GI8_OK && gi8_context_status(op->ctx) != GI8_OK) {
         status = gi8_error_set(error, gi8_context_status(op->ctx), "%s",
@@ -280,9 +294,11 @@ static gi8_status plan_op(bench_op *op, gi8_backend *backend, gi8_error *error) 
     return status == GI8_OK ? fill_activations(op, error) : status;
 }
 
-static gi8_status execute_next(bench_op *op, gi8_error *error) {
+/* Adds the operations of the next plan to *n. */
+static gi8_status execute_next(bench_op *op, int64_t *n, gi8_error *error) {
     int turn = op->next;
     op->next = turn + 1 < op->n_warm ? turn + 1 : 0;
+    *n += first_op(op, turn + 1) - first_op(op, turn);
     return gi8_plan_execute(op->plans[turn], error);
 }
 
@@ -296,7 +312,7 @@ static gi8_status warm_up(bench_op *op, gi8_error *error) {
     } while (op->n_warm < op->n_plans && status == GI8_OK &&
              bench_now() - start < WARM_UP_SECONDS);
     gi8_outlier_stats found = gi8_plan_get_outlier_stats(op->plans[0]);
-    int64_t expected = op->n_outliers * (op->n_ops / op->n_plans);
+    int64_t expected = op->n_outliers * first_op(op, 1);
     if (status == GI8_OK && found.columns > 0 && found.outlier_columns != expected) {
         return gi8_error_set(error, GI8_ERR_DEVICE,
                              "%" PRId64 " columns hold outliers, but the backend found %" PRId64,
@@ -315,12 +331,12 @@ gi8_status bench_op_time(const bench_weights *weights, gi8_backend *backend, int
     double start = bench_now();
     double elapsed = 0;
     int64_t n = 0;
-    for (; status == GI8_OK && elapsed < SAMPLE_SECONDS; n++) {
-        status = execute_next(&op, error);
+    while (status == GI8_OK && elapsed < SAMPLE_SECONDS) {
+        status = execute_next(&op, &n, error);
         elapsed = bench_now() - start;
     }
-    *seconds = elapsed / (double)n * op.n_plans / op.n_ops;
-    *n_copies = op.n_plans == 1 ? op.n : op.n_warm;
+    *seconds = elapsed / (double)n;
+    *n_copies = op.n_warm == op.n_plans ? op.n : first_op(&op, op.n_warm);
     for (int i = 0; op.plans != NULL && i < op.n_plans; i++) {
         gi8_plan_free(op.plans[i]);
     }
